@@ -1,0 +1,41 @@
+"""Yolanda: a reactor for Python, and an HTTP server on top of it.
+
+Everything an application needs is here or in `yolanda.http`; modules are where their names say.
+"""
+
+from yolanda.address import Address, AddressError
+from yolanda.buffer import Buffer
+from yolanda.reactor.channel import Channel
+from yolanda.reactor.channel_map import ChannelMap
+from yolanda.reactor.dispatcher import EventDispatcher
+from yolanda.reactor.event_loop import EventLoop, LoopStatistics
+from yolanda.reactor.event_loop_thread import EventLoopThread
+from yolanda.reactor.thread_pool import ThreadPool
+from yolanda.reactor.timer_queue import Timer
+from yolanda.transport.acceptor import Acceptor
+from yolanda.transport.tcp_connection import ConnectionState, TcpConnection
+from yolanda.transport.tcp_server import ConnectionHandler, TcpServer
+from yolanda.transport.worker_pool import WorkerPool
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Acceptor",
+    "Address",
+    "AddressError",
+    "Buffer",
+    "Channel",
+    "ChannelMap",
+    "ConnectionHandler",
+    "ConnectionState",
+    "EventDispatcher",
+    "EventLoop",
+    "EventLoopThread",
+    "LoopStatistics",
+    "TcpConnection",
+    "TcpServer",
+    "ThreadPool",
+    "Timer",
+    "WorkerPool",
+    "__version__",
+]

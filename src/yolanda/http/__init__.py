@@ -1,0 +1,10 @@
+"""An HTTP server on the reactor: ``from yolanda.http import HttpServer``."""
+
+from yolanda.http.errors import HttpError
+from yolanda.http.headers import Headers
+from yolanda.http.limits import HttpLimits
+from yolanda.http.request import HttpRequest
+from yolanda.http.response import HttpResponse
+from yolanda.http.server import HttpServer
+
+__all__ = ["Headers", "HttpError", "HttpLimits", "HttpRequest", "HttpResponse", "HttpServer"]

@@ -1,0 +1,526 @@
+"""HTTP on one connection: requests in, responses out, in their order and in time."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from yolanda.buffer import Buffer
+from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
+from yolanda.http.errors import HttpError, reason_of
+from yolanda.http.limits import HttpLimits
+from yolanda.http.request import HttpRequest
+from yolanda.http.response import FileBody, HttpResponse
+from yolanda.reactor.deadline import Deadline
+from yolanda.transport.tcp_connection import TcpConnection
+
+log = logging.getLogger("yolanda.http")
+
+HttpHandler = Callable[[HttpRequest, HttpResponse], object]
+
+_BATCH_SIZE = 65536  # bytes of responses to pipelined requests that are sent together
+_PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+@dataclass(slots=True)
+class HttpContext:
+    """What the HTTP connections of one loop share; used in that loop's thread only."""
+
+    handler: HttpHandler
+    limits: HttpLimits
+    streaming: bool
+    parsers: SharedParsers
+    encoder: ResponseEncoder
+
+
+class HttpConnection:
+    """Serves the requests of one connection, one after the other.
+
+    - ``connection``: on which they come;
+    - ``context``: what it shares with the others of its loop.
+
+    The server makes it, and all of it happens in the connection's loop; other threads reach it
+    through `HttpResponse`.
+    """
+
+    __slots__ = (
+        "_batch", "_batch_size", "_body", "_closing", "_context", "_deadline", "_decoder",
+        "_discarding", "_draining", "_iterator", "_peer_done", "_processing", "_request",
+        "_response", "_since", "connection",
+    )  # fmt: skip
+
+    def __init__(self, connection: TcpConnection, context: HttpContext) -> None:
+        self.connection = connection
+        self._context = context
+        self._decoder = RequestDecoder(context.parsers)
+        # An exchange that is over when its handler returns leaves no trace in these two.
+        self._request: HttpRequest | None = None  # its body or its response is not complete
+        self._response: HttpResponse | None = None  # it is deferred
+        self._body: list[bytes] = []
+        self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
+        self._batch: list[bytes] = []  # responses that have not been sent yet
+        self._batch_size = 0
+        self._processing = False
+        self._discarding = False  # nobody wants the rest of the request's body
+        self._peer_done = False
+        self._draining = False
+        self._closing = False
+        self._since = 0.0  # when the head began to come, or draining
+        connection.protocol = self
+        connection.on_message = self.on_message
+        connection.on_end_of_stream = self._handle_end_of_stream
+        connection.on_connection_closed = self._handle_closed
+        connection.set_timeouts(write=context.limits.write_timeout)
+        self._deadline = Deadline(connection.loop, self._check_time)
+        self._deadline.at(connection.loop.now + context.limits.keep_alive_timeout)
+
+    # ---- requests ------------------------------------------------------------------------
+
+    def on_message(self, connection: TcpConnection, buffer: Buffer) -> None:
+        """Serve what has come, as far as it can be served now."""
+        if self._closing:
+            buffer.retrieve_all()
+        elif self._response is None or self._decoder.body_expected:
+            self._process(buffer)
+        elif len(buffer) >= self._context.limits.pipeline_size:
+            connection.pause_reading()  # the client is far ahead of its response
+
+    def _process(self, buffer: Buffer) -> None:
+        data = buffer.retrieve_all()
+        size = len(data)
+        position = 0
+        decoder = self._decoder
+        head_had_begun = decoder.in_head
+        self._processing = True
+        try:
+            while position < size and not self._closing:
+                if decoder.body_expected:
+                    piece, position = decoder.decode_body(data, position)
+                    self._take_body(piece)
+                elif self._request is not None:
+                    break  # its response comes first
+                else:
+                    position = decoder.decode_head(data, position)
+                    request = decoder.request
+                    if request is None:
+                        break
+                    request.connection = self.connection
+                    if decoder.body_expected:
+                        self._await_body(request)
+                    else:
+                        self._serve(request)
+        except HttpError as error:
+            self._refuse(error)
+        finally:
+            self._processing = False
+            if self._batch:
+                self._send_batch()
+        if position < size and not self._closing:
+            buffer.append(data[position:] if position else data)
+            if decoder.in_head and not (head_had_begun and position == 0):
+                self._since = self.connection.loop.now
+                self._deadline.at(self._since + self._context.limits.header_timeout)
+        if self._peer_done and self._request is None and not self._closing:
+            self._end_with_peer()
+
+    def _await_body(self, request: HttpRequest) -> None:
+        self._request = request
+        self._discarding = False
+        self._deadline.at(self.connection.loop.now + self._context.limits.body_timeout)
+        if self._decoder.expects_continue:
+            self._emit(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._context.streaming:
+            self._serve(request)
+
+    def _take_body(self, piece: bytes) -> None:
+        request = self._request
+        assert request is not None
+        complete = not self._decoder.body_expected
+        if self._discarding:
+            if complete:
+                self._request = None
+        elif not self._context.streaming:
+            self._body.append(piece)
+            if complete:
+                request.body = b"".join(self._body)
+                self._body = []
+                self._request = None
+                self._serve(request)
+        else:
+            if piece and request.on_body is not None:
+                self.connection.guard(request.on_body, piece)
+            if complete:
+                if self._response is None:
+                    self._request = None
+                if request.on_body is not None:
+                    self.connection.guard(request.on_body, b"")
+
+    def _serve(self, request: HttpRequest) -> None:
+        """Call the handler, and send its response unless it wants to finish it later."""
+        response = HttpResponse(self, request)
+        if request.target == "*":
+            response.headers["Allow"] = _METHODS
+        else:
+            try:
+                self._context.handler(request, response)
+            except Exception:
+                log.exception("the handler raised for %s", request.line)
+                self._fail(response)
+                return
+        if response.deferred:
+            if not response.finished:
+                self._request = request
+                self._response = response
+        else:
+            self.finish(response)
+
+    def _fail(self, response: HttpResponse) -> None:
+        """Answer 500 in place of ``response``, or end what has begun as something else."""
+        _close_file(response.file_body)
+        if response.started:
+            self.connection.abort()
+        elif not response.finished:
+            failure = HttpResponse(self, response.request)
+            failure.status = 500
+            self.finish(failure)
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answer what is no request, and close: what follows may not be what it seems."""
+        log.info("%s: %s", self.connection.peer_address, error)
+        if self._response is not None and self._response.started:
+            self.connection.abort()
+            return
+        request = self._request or HttpRequest("GET", "/", "HTTP/1.1", b"\r\n\r\n\r\n")
+        refusal = HttpResponse(self, request)
+        refusal.status = error.status
+        refusal.text(f"{error}\n")
+        refusal.close = True
+        self.finish(refusal)
+
+    # ---- responses -----------------------------------------------------------------------
+
+    def finish(self, response: HttpResponse) -> None:
+        """Send what of ``response`` is not sent yet, and turn to the next request."""
+        if response.finished:
+            _close_file(response.file_body)
+            return
+        keep_alive = self._keeps(response)
+        try:
+            if response.started:
+                self._end_body(response)
+            elif response.file_body is not None:
+                self._send_file(response, keep_alive, response.file_body)
+            elif not self._send_whole(response, keep_alive):
+                self._send_iterable(response)
+                return  # its end comes when all is produced
+        except ValueError:
+            log.exception("no response can be made for %s", response.request.line)
+            self._fail(response)
+            return
+        self._end_exchange(response, keep_alive)
+
+    def write(self, response: HttpResponse, data: bytes) -> None:
+        """Send a piece of the body of ``response``, after its head."""
+        if response.finished:
+            return
+        if not response.started:
+            try:
+                self._start(response)
+            except ValueError:
+                log.exception("no response can be made for %s", response.request.line)
+                self._fail(response)
+                return
+        self._write_piece(response, data)
+
+    def hand_over(self, callback: Callable[..., object], *args: object) -> None:
+        """Have the loop call ``callback(*args)``.  Any thread."""
+        try:
+            self.connection.loop.queue_in_loop(callback, *args)
+        except RuntimeError:
+            log.debug("%s: its loop is closed", self.connection.name)
+
+    def _keeps(self, response: HttpResponse) -> bool:
+        """Whether the connection can be used again after ``response``."""
+        if response.close or self._draining or not response.request.keep_alive:
+            return False
+        fields = response.extra_fields
+        if fields is not None and (fields.get("connection") or "").lower() == "close":
+            return False
+        if self._decoder.body_expected:
+            left = self._decoder.body_left
+            return left is not None and left <= self._context.limits.discard_size
+        return True
+
+    def _send_whole(self, response: HttpResponse, keep_alive: bool) -> bool:
+        """Send ``response`` if its body is there as a whole."""
+        body = response.body
+        if type(body) is not bytes:
+            if isinstance(body, str):
+                body = body.encode()
+            elif body is None:
+                body = b""
+                if response.status >= 400:
+                    body = f"{response.status} {reason_of(response.status)}\n".encode()
+                    response.content_type = response.content_type or "text/plain; charset=utf-8"
+            elif isinstance(body, bytearray | memoryview):
+                body = bytes(body)
+            else:
+                return False
+        now = self.connection.loop.now
+        encoder = self._context.encoder
+        if response.status == 204 or response.status == 304:
+            self._emit(encoder.encode_head(response, keep_alive, now, b""))
+        elif response.request.method == "HEAD":
+            whole = encoder.encode(response, keep_alive, now, body)
+            self._emit(whole[: len(whole) - len(body)])
+        else:
+            self._emit(encoder.encode(response, keep_alive, now, body))
+        return True
+
+    def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
+        now = self.connection.loop.now
+        framing = b"Content-Length: %d\r\n" % body.count
+        self._emit(self._context.encoder.encode_head(response, keep_alive, now, framing))
+        if response.has_no_body:
+            body.file.close()
+        else:
+            self._send_batch()
+            self.connection.send_file(body.file, body.offset, body.count, close=True)
+
+    def _send_iterable(self, response: HttpResponse) -> None:
+        """Produce the body piece by piece, no faster than the client takes it."""
+        self._request = response.request
+        self._response = response
+        response.deferred = True
+        iterator: Iterator[bytes | str] = iter(response.body)  # type: ignore[arg-type]
+        try:
+            first = next(iterator, None)  # before the head: what fails here can still be a 500
+        except Exception:
+            log.exception("the body raised for %s", response.request.line)
+            self._fail(response)
+            return
+        self._start(response)
+        if response.has_no_body:
+            first = None
+        self._iterator = iterator
+        if first is None:
+            self._end_iterator(response)
+        else:
+            self._write_piece(response, _as_bytes(first))
+            if not self._processing:
+                self._pump()
+
+    def _pump(self) -> None:
+        response = self._response
+        iterator = self._iterator
+        produced = 0
+        while response is not None and iterator is not None and not self.connection.queued:
+            if produced >= _PUMP_SIZE:
+                return  # on_write_completed comes in the next turn
+            try:
+                piece = next(iterator, None)
+                if piece is None:
+                    self._end_iterator(response)
+                    return
+                data = _as_bytes(piece)
+            except Exception:
+                log.exception("the body raised for %s", response.request.line)
+                self.connection.abort()  # the client must not take what it has for the whole
+                return
+            produced += len(data)
+            self._write_piece(response, data)
+
+    def _end_iterator(self, response: HttpResponse) -> None:
+        self._close_iterator()
+        self.finish(response)
+
+    def _start(self, response: HttpResponse) -> None:
+        """Send the head of a response whose body comes in pieces."""
+        fields = response.extra_fields
+        length = None if fields is None else fields.get("content-length")
+        keep_alive = self._keeps(response)
+        framing = b""
+        if length is not None:
+            response.bytes_left = int(length)
+            framing = b"Content-Length: %d\r\n" % response.bytes_left
+        elif response.has_no_body:
+            pass
+        elif response.request.version == "HTTP/1.1":
+            response.chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            response.close = True  # HTTP/1.0 knows no other end
+            keep_alive = False
+        now = self.connection.loop.now
+        self._emit(self._context.encoder.encode_head(response, keep_alive, now, framing))
+        response.started = True
+        response.announced_close = not keep_alive
+        self.connection.on_write_completed = self._handle_write_completed
+
+    def _write_piece(self, response: HttpResponse, data: bytes) -> None:
+        if not data or response.has_no_body:
+            return
+        if response.chunked:
+            self._emit(b"%x\r\n%b\r\n" % (len(data), data))
+            return
+        if response.bytes_left is not None:
+            if len(data) > response.bytes_left:
+                log.error("a body longer than its Content-Length for %s", response.request.line)
+                self.connection.abort()
+                return
+            response.bytes_left -= len(data)
+        self._emit(data)
+
+    def _end_body(self, response: HttpResponse) -> None:
+        if response.chunked:
+            self._emit(b"0\r\n\r\n")
+        elif response.bytes_left and not response.has_no_body:
+            log.error("a body shorter than its Content-Length for %s", response.request.line)
+            self.connection.abort()
+
+    def _end_exchange(self, response: HttpResponse, keep_alive: bool) -> None:
+        response.finished = True
+        if response is self._response:
+            self._response = None
+            self.connection.on_write_completed = None
+        if not keep_alive or response.announced_close:
+            self._close_gracefully()
+        elif self._decoder.body_expected:
+            self._discarding = True  # the next request stands behind this body
+        else:
+            self._request = None
+            if not self._processing:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """A deferred response is out: look at what came meanwhile."""
+        connection = self.connection
+        if connection.input:
+            self._process(connection.input)
+        elif self._peer_done:
+            self._end_with_peer()
+        if self._response is None and not connection.reading:
+            connection.resume_reading()
+
+    def _emit(self, data: bytes) -> None:
+        """Send ``data`` now, or with what else this batch of requests brings about."""
+        if self._processing:
+            self._batch.append(data)
+            self._batch_size += len(data)
+            if self._batch_size > _BATCH_SIZE:
+                self._send_batch()
+        else:
+            self.connection.send_in_loop(data)
+
+    def _send_batch(self) -> None:
+        batch = self._batch
+        if not batch:
+            return
+        self._batch = []
+        self._batch_size = 0
+        self.connection.send_in_loop(batch[0] if len(batch) == 1 else b"".join(batch))
+
+    def _handle_write_completed(self, connection: TcpConnection) -> None:
+        if self._iterator is not None:
+            self._pump()
+        elif self._response is not None and self._response.on_drain is not None:
+            self._response.on_drain()
+
+    # ---- ends ----------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """The server stops: answer what is here or on its way, then close."""
+        self._draining = True
+        if self._request is None:
+            self._since = self.connection.loop.now
+            self._deadline.at(self._since + self._context.limits.drain_grace)
+
+    def _end_with_peer(self) -> None:
+        """The client sends no more and has all its answers."""
+        if self._decoder.in_head:
+            self._refuse(HttpError(400, "the request ends in its head"))
+        else:
+            self._close_gracefully()
+
+    def _close_gracefully(self) -> None:
+        """Half-close and wait a little for the client to do so too.
+
+        To close at once would reset the connection if the client has sent more meanwhile, and a
+        reset can overtake the response (RFC 9112, 9.6).
+        """
+        self._closing = True
+        self._request = self._response = None
+        self._close_iterator()
+        self._send_batch()
+        self.connection.input.retrieve_all()
+        if not self.connection.reading:
+            self.connection.resume_reading()
+        self.connection.shutdown()
+        self._deadline.at(self.connection.loop.now + self._context.limits.linger_timeout)
+
+    def _handle_end_of_stream(self, connection: TcpConnection) -> None:
+        self._peer_done = True
+        if self._decoder.body_expected and not self._discarding:
+            self._refuse(HttpError(400, "the request ends in its body"))
+        elif self._response is None:
+            self._end_with_peer()
+
+    def _handle_closed(self, connection: TcpConnection) -> None:
+        self._deadline.cancel()
+        request, response = self._request, self._response
+        self._request = self._response = None
+        self._batch = []
+        self._body = []
+        self._close_iterator()
+        if response is not None:
+            response.finished = True
+            _close_file(response.file_body)
+        if request is not None and request.on_disconnect is not None:
+            connection.guard(request.on_disconnect)
+
+    def _close_iterator(self) -> None:
+        iterator, self._iterator = self._iterator, None
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            self.connection.guard(close)
+
+    def _check_time(self) -> None:
+        """Some time-out may be over; see which one would count now."""
+        connection = self.connection
+        if connection.closed:
+            return
+        limits = self._context.limits
+        now = connection.loop.now
+        heard = max(connection.last_read, connection.last_write)
+        late: HttpError | None = None
+        if self._closing:
+            due = connection.last_write + limits.linger_timeout
+            if connection.queued:
+                due = now + limits.linger_timeout  # the write time-out watches over this
+        elif self._decoder.body_expected and connection.reading:
+            due = connection.last_read + limits.body_timeout
+            late = HttpError(408, "the body did not come")
+        elif self._request is not None:
+            due = now + limits.keep_alive_timeout  # the application takes its time
+        elif self._decoder.in_head:
+            due = self._since + limits.header_timeout
+            late = HttpError(408, "the head did not come")
+        elif self._draining:
+            due = max(self._since, heard) + limits.drain_grace
+        else:
+            due = heard + limits.keep_alive_timeout
+        if due > now:
+            self._deadline.at(due)
+        elif late is not None:
+            self._refuse(late)
+        else:
+            connection.close()
+
+
+def _as_bytes(piece: bytes | str) -> bytes:
+    return piece.encode() if isinstance(piece, str) else bytes(piece)
+
+
+def _close_file(body: FileBody | None) -> None:
+    if body is not None:
+        body.file.close()

@@ -1,0 +1,23 @@
+"""What is wrong with a request, as the status that says so."""
+
+from http import HTTPStatus
+
+
+class HttpError(Exception):
+    """A request that cannot be served: ``status`` is the answer, ``detail`` what was wrong.
+
+    The connection is closed after the answer, since what follows may not be what it seems.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"{status} {reason_of(status)}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+def reason_of(status: int) -> str:
+    """The reason phrase that goes with ``status`` (RFC 9110, section 15)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

@@ -1,0 +1,164 @@
+"""A response as its handler makes it."""
+
+import json
+import mimetypes
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, BinaryIO
+
+from yolanda.http.headers import Headers
+from yolanda.http.request import HttpRequest
+
+if TYPE_CHECKING:
+    from yolanda.http.connection import HttpConnection
+
+Body = bytes | str | Iterable[bytes | str] | None
+
+
+class FileBody:
+    """A file that is to be sent: ``count`` bytes from ``offset`` on."""
+
+    __slots__ = ("count", "file", "offset")
+
+    def __init__(self, file: BinaryIO, offset: int, count: int) -> None:
+        self.file = file
+        self.offset = offset
+        self.count = count
+
+
+class HttpResponse:
+    """The answer to one request, sent when the handler returns, unless it calls `defer`.
+
+    - ``status``: 200 until it is set;
+    - ``body``: bytes, text (sent as UTF-8), or an iterable of either, which is sent as it is
+      produced (chunked); `None` lets the server write a line for an error status;
+    - ``content_type``: of the body;
+    - ``close``: whether the connection is closed after it;
+    - ``headers``: further fields.  Those that frame the message are the server's: a
+      Transfer-Encoding is refused, a Content-Length must be true.
+
+    A handler's thread is that of the connection's loop.  `finish` and `write` may be called by any.
+    """
+
+    # Most of these are seldom touched: they are the class's until a handler sets its own, and a
+    # response that sets two costs two.
+    status: int = 200
+    body: Body = None
+    content_type: str | None = None
+    close: bool = False
+    on_drain: Callable[[], object] | None = None
+    """Called in the loop when all that was written is in the kernel's hands."""
+
+    # How far it is; the connection's to set.
+    deferred: bool = False
+    started: bool = False
+    finished: bool = False
+    chunked: bool = False
+    announced_close: bool = False
+    bytes_left: int | None = None
+
+    _headers: Headers | None = None
+    _file: FileBody | None = None
+
+    def __init__(self, connection: "HttpConnection", request: HttpRequest) -> None:
+        self._connection = connection
+        self.request = request
+        """The request that it answers."""
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse {self.status}>"
+
+    @property
+    def headers(self) -> Headers:
+        """Fields beside those that the server writes."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    @property
+    def extra_fields(self) -> Headers | None:
+        """`headers` if anybody has touched them."""
+        return self._headers
+
+    @property
+    def has_no_body(self) -> bool:
+        """Whether no body may follow the head, whatever the head says (RFC 9110, 6.4.1)."""
+        return self.request.method == "HEAD" or self.status in (204, 304)
+
+    @property
+    def file_body(self) -> FileBody | None:
+        """What `file` was given."""
+        return self._file
+
+    def text(self, text: str, content_type: str = "text/plain; charset=utf-8") -> None:
+        """Answer with plain text."""
+        self.body = text.encode()
+        self.content_type = content_type
+
+    def html(self, text: str) -> None:
+        """Answer with a page."""
+        self.text(text, "text/html; charset=utf-8")
+
+    def json(self, value: object) -> None:
+        """Answer with ``value`` as JSON; raises what `json.dumps` does."""
+        self.text(json.dumps(value), "application/json")
+
+    def file(
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        content_type: str | None = None,
+        offset: int = 0,
+        count: int | None = None,
+    ) -> None:
+        """Answer with a file, by ``sendfile`` where the kernel can; the server closes it.
+
+        ``file``: a path, or a file that is open for reading in binary.  ``content_type`` is guessed
+        from a path's ending.  Raises `OSError` when the path cannot be opened.
+        """
+        if isinstance(file, str | os.PathLike):
+            content_type = content_type or mimetypes.guess_type(os.fspath(file))[0]
+            file = open(file, "rb")  # noqa: SIM115  the connection closes it, later
+        size = os.fstat(file.fileno()).st_size
+        if count is None:
+            count = size - offset
+        if not 0 <= offset <= offset + count <= size:
+            file.close()
+            raise ValueError(f"a file of {size} bytes has no {count} bytes from {offset} on")
+        self._file = FileBody(file, offset, count)
+        self.content_type = content_type or "application/octet-stream"
+
+    def defer(self) -> None:
+        """Do not send it when the handler returns: `finish` will be called, by any thread."""
+        self.deferred = True
+
+    def finish(self) -> None:
+        """Send what was deferred, or end what was written piece by piece.  Any thread.
+
+        If the client is gone meanwhile, nothing happens.
+        """
+        loop = self._connection.connection.loop
+        if loop.in_loop_thread:
+            self._connection.finish(self)
+        else:
+            self._connection.hand_over(self._connection.finish, self)
+
+    def write(self, data: bytes | str) -> None:
+        """Send a piece of the body; the first one sends the head before it.  Any thread.
+
+        The response must be deferred, and is ended by `finish`.  Its pieces are chunks, unless a
+        Content-Length was set.  `queued` and `on_drain` tell how fast the client reads.
+        """
+        if not self.deferred:
+            raise RuntimeError("write() needs a response that is deferred")
+        if isinstance(data, str):
+            data = data.encode()
+        loop = self._connection.connection.loop
+        if loop.in_loop_thread:
+            self._connection.write(self, data)
+        else:
+            self._connection.hand_over(self._connection.write, self, data)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the client to take them.  Any thread."""
+        return self._connection.connection.queued

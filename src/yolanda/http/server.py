@@ -1,0 +1,135 @@
+"""An HTTP server: a `TcpServer` whose connections speak HTTP."""
+
+import functools
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+from yolanda.address import Address
+from yolanda.http.codec import ResponseEncoder, SharedParsers
+from yolanda.http.connection import HttpConnection, HttpContext, HttpHandler
+from yolanda.http.limits import HttpLimits
+from yolanda.reactor.event_loop import EventLoop
+from yolanda.reactor.thread_pool import Choice
+from yolanda.transport.tcp_connection import TcpConnection
+from yolanda.transport.tcp_server import STOP_TIMEOUT, TcpServer
+
+log = logging.getLogger("yolanda.http")
+
+
+class HttpServer(TcpServer):
+    """Serves HTTP/1.1 and 1.0.  (Course, chapter 34; RFC 9110 and 9112.)
+
+    - ``address``: where to listen, in any form of `Address.parse`;
+    - ``handler(request, response)``: called for each request, in the thread of its connection's
+      loop; what it raises is logged and answered with 500;
+    - ``loop``: the main loop; by default the server makes one, which `run` runs and closes;
+    - ``streaming``: call the handler when the head has come and not when the body has: it sets
+      ``request.on_body`` to take the body piece by piece, and mostly defers its response;
+    - ``limits``: what a client may ask for, see `HttpLimits`;
+    - ``server_name``: the Server field; empty for none.
+
+    The rest is as in `TcpServer`.
+    """
+
+    def __init__(
+        self,
+        address: str | Address,
+        handler: HttpHandler,
+        *,
+        loop: EventLoop | None = None,
+        streaming: bool = False,
+        limits: HttpLimits | None = None,
+        server_name: str = "Yolanda",
+        threads: int | Literal["auto"] = 0,
+        choice: Choice = "round-robin",
+        dispatcher: str = "auto",
+        workers: int = 0,
+        max_connections: int | None = None,
+        backlog: int = socket.SOMAXCONN,
+        reuse_port: bool = False,
+    ) -> None:
+        self._own_loop = loop is None
+        if loop is None:
+            loop = EventLoop(dispatcher)
+        self._limits = limits or HttpLimits()
+        self._make_context = functools.partial(
+            _make_context, handler, self._limits, streaming, server_name
+        )
+        self._contexts: dict[EventLoop, HttpContext] = {}
+        try:
+            super().__init__(
+                loop,
+                address,
+                on_connection_completed=self._speak_http,
+                threads=threads,
+                choice=choice,
+                dispatcher=dispatcher,
+                workers=workers,
+                max_connections=max_connections,
+                backlog=backlog,
+                reuse_port=reuse_port,
+            )
+        except BaseException:
+            if self._own_loop:
+                loop.close()
+            raise
+
+    def run(self, stop_timeout: float = STOP_TIMEOUT) -> None:
+        """Start, serve until SIGINT or SIGTERM, stop gracefully within ``stop_timeout`` seconds.
+
+        A second signal ends what is left at once.  Outside the main thread, where Python delivers
+        no signals, `stop` is what ends it.
+        """
+        loop = self.loop
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if threading.current_thread() is not threading.main_thread():
+            signals.clear()
+        for number in signals:
+            loop.add_signal_handler(number, self._handle_signal, stop_timeout)
+        try:
+            self.start()
+            loop.run()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+            self.close()
+            if self._own_loop:
+                loop.close()
+
+    def stop(
+        self, timeout: float = STOP_TIMEOUT, on_stopped: Callable[[], object] | None = None
+    ) -> None:
+        """Stop gracefully, see `TcpServer.stop`; the response of every request is still sent.
+
+        A request that is on its way on an idle connection is waited for `HttpLimits.drain_grace`
+        seconds.  If `run` runs the loop, it returns when all is done.
+        """
+        if on_stopped is None and self._own_loop:
+            on_stopped = self.loop.stop
+        super().stop(timeout, on_stopped)
+
+    def drain(self, connection: TcpConnection) -> None:
+        """Let ``connection`` answer what it was asked, and close."""
+        connection.protocol.drain()
+
+    def _handle_signal(self, stop_timeout: float) -> None:
+        self.stop(0 if self.stopping else stop_timeout, self.loop.stop)
+
+    def _speak_http(self, connection: TcpConnection) -> None:
+        loop = connection.loop
+        context = self._contexts.get(loop)
+        if context is None:  # each loop enters its own
+            context = self._contexts[loop] = self._make_context()
+        HttpConnection(connection, context)
+
+
+def _make_context(
+    handler: HttpHandler, limits: HttpLimits, streaming: bool, server_name: str
+) -> HttpContext:
+    return HttpContext(
+        handler, limits, streaming, SharedParsers(limits), ResponseEncoder(server_name)
+    )

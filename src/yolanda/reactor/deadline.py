@@ -1,0 +1,41 @@
+"""A time-out that is put off often and reached seldom."""
+
+from collections.abc import Callable
+
+from yolanda.reactor.event_loop import EventLoop
+from yolanda.reactor.timer_queue import Timer
+
+
+class Deadline:
+    """Calls ``callback()`` at the earliest of the times that it was given.
+
+    The callback decides whether the time has really come, from what was noted meanwhile (such as
+    when a byte was last received), and if not, gives the next time to `at`.  So putting a time-out
+    off costs whoever does it nothing but the note, and one timer serves a connection for its life.
+    All methods belong to the loop's thread.
+    """
+
+    __slots__ = ("_callback", "_loop", "_timer")
+
+    def __init__(self, loop: EventLoop, callback: Callable[[], object]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._timer: Timer | None = None
+
+    def at(self, when: float) -> None:
+        """Call back at the time ``when`` of the loop's clock, unless that will happen earlier."""
+        if self._timer is not None:
+            if self._timer.when <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._fire)
+
+    def cancel(self) -> None:
+        """Do not call back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._callback()

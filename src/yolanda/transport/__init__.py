@@ -1,0 +1,1 @@
+"""Sockets that belong to a loop."""

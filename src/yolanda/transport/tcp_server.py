@@ -1,0 +1,275 @@
+"""A server: an acceptor in the main loop, connections in the loops of a thread pool."""
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Literal
+
+from yolanda.address import Address, bind_socket
+from yolanda.buffer import Buffer
+from yolanda.reactor.event_loop import EventLoop
+from yolanda.reactor.thread_pool import Choice, ThreadPool
+from yolanda.reactor.timer_queue import Timer
+from yolanda.transport.acceptor import Acceptor
+from yolanda.transport.tcp_connection import ConnectionHook, MessageHook, TcpConnection
+from yolanda.transport.worker_pool import WorkerPool
+
+log = logging.getLogger("yolanda.transport")
+
+STOP_TIMEOUT = 30.0
+"""Seconds that a graceful stop gives connections to end by themselves."""
+
+
+class ConnectionHandler:
+    """The four hooks as the methods of a class, one instance a connection.
+
+    (Course, chapter 35: the abstract class in which an application fills in what it needs.)
+    """
+
+    def on_connection_completed(self, connection: TcpConnection) -> None:
+        """The connection is there."""
+
+    def on_message(self, connection: TcpConnection, buffer: Buffer) -> None:
+        """Bytes came; what is not retrieved stays in ``buffer``."""
+        buffer.retrieve_all()
+
+    def on_write_completed(self, connection: TcpConnection) -> None:
+        """All that was sent is in the kernel's hands."""
+
+    def on_connection_closed(self, connection: TcpConnection) -> None:
+        """The connection is gone; nothing follows."""
+
+
+class TcpServer:
+    """Serves connections on one address.  (Course, chapters 27 to 29 and 33.)
+
+    - ``loop``: the main loop; with ``threads=0`` it serves the connections too;
+    - ``address``: where to listen, in any form of `Address.parse`; it is bound here and now, so an
+      address in use raises its `OSError` from the constructor;
+    - ``on_connection_completed(connection)``, ``on_message(connection, buffer)``,
+      ``on_write_completed(connection)``, ``on_connection_closed(connection)``: the hooks, called
+      in the thread of the connection's loop;
+    - ``handler``: instead of hooks, what makes a `ConnectionHandler` for each connection, for
+      instance the class itself;
+    - ``threads``, ``choice``, ``dispatcher``: see `ThreadPool`;
+    - ``workers``: threads for what takes long, reached as `workers`; 0 for none;
+    - ``max_connections``: at so many, further ones wait in the kernel's queue;
+    - ``backlog``: the length of that queue;
+    - ``reuse_port``: share the port with other listeners that do so too (SO_REUSEPORT);
+    - ``no_delay``: turn Nagle's algorithm off for every connection.
+
+    Methods belong to the main loop's thread unless they say otherwise.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        address: str | Address,
+        *,
+        on_connection_completed: ConnectionHook | None = None,
+        on_message: MessageHook | None = None,
+        on_write_completed: ConnectionHook | None = None,
+        on_connection_closed: ConnectionHook | None = None,
+        handler: Callable[[], ConnectionHandler] | None = None,
+        threads: int | Literal["auto"] = 0,
+        choice: Choice = "round-robin",
+        dispatcher: str = "auto",
+        workers: int = 0,
+        max_connections: int | None = None,
+        backlog: int = socket.SOMAXCONN,
+        reuse_port: bool = False,
+        no_delay: bool = True,
+    ) -> None:
+        loop.assert_in_loop_thread()
+        hooks = (on_connection_completed, on_message, on_write_completed, on_connection_closed)
+        if handler is not None and any(hook is not None for hook in hooks):
+            raise ValueError("a server has either a handler or hooks, not both")
+        if max_connections is not None and max_connections < 1:
+            raise ValueError(f"a server takes 1 connection or more, not {max_connections}")
+        self.loop = loop
+        self.on_connection_completed = on_connection_completed
+        self.on_message = on_message
+        self.on_write_completed = on_write_completed
+        self.on_connection_closed = on_connection_closed
+        self._handler = handler
+        self._max_connections = max_connections
+        self._no_delay = no_delay
+        self._pool = ThreadPool(
+            loop,
+            threads,
+            choice=choice,
+            dispatcher=dispatcher,
+            load=lambda loop: len(self._connections[loop]),
+        )
+        # One set a loop, changed in that loop's thread only; others no more than ask its size.
+        self._connections: dict[EventLoop, set[TcpConnection]] = {loop: set()}
+        self._accepted = 0  # handed to a loop and not yet given back; the main loop's own figure
+        self.workers = WorkerPool(workers) if workers else None
+        """The pool for what takes long: ``server.workers.submit(connection, function, ...)``."""
+        if isinstance(address, str):
+            address = Address.parse(address)
+        self._listener = bind_socket(address, reuse_port=reuse_port)
+        self.address = self._listener.address
+        """Where it listens; a port 0 has been replaced by the kernel's choice."""
+        self._acceptor = Acceptor(loop, self._listener, self._handle_accept, backlog=backlog)
+        self._started = False
+        self._stopping = False
+        self._stopped = False
+        self._deadline: Timer | None = None
+        self._on_stopped: Callable[[], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.address}, {self.connections} connections>"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open.  Any thread."""
+        return sum(map(len, list(self._connections.values())))
+
+    @property
+    def loops(self) -> list[EventLoop]:
+        """The loops that serve connections."""
+        return self._pool.loops
+
+    def start(self) -> None:
+        """Start the threads, wait until their loops are ready, then listen."""
+        self.loop.assert_in_loop_thread()
+        if self._started:
+            raise RuntimeError(f"{self!r} has been started already")
+        self._started = True
+        self._pool.start()
+        for loop in self._pool.loops:
+            self._connections.setdefault(loop, set())
+        self._acceptor.start()
+
+    def stop(
+        self, timeout: float = STOP_TIMEOUT, on_stopped: Callable[[], object] | None = None
+    ) -> None:
+        """Stop gracefully: accept no more, let connections end, abort the rest after ``timeout`` s.
+
+        Connections that the kernel had completed are still served.  Each one is asked to end by
+        `drain`; when the last is gone the threads end, and then ``on_stopped()`` is called, in the
+        main loop.  A second call sets another time: ``stop(0)`` aborts what is left.
+        """
+        self.loop.assert_in_loop_thread()
+        if on_stopped is not None:
+            self._on_stopped = on_stopped
+        if self._stopped:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(timeout, self._abort_all)
+        if not self._stopping:
+            self._acceptor.close()
+            self._stopping = True
+            for loop in self._connections:
+                loop.run_in_loop(self._drain_loop, loop)
+        self._finish_if_idle()
+
+    def close(self) -> None:
+        """End at once: reset every connection, stop the threads.  Harmless when all is done.
+
+        For whoever ran the loop and is back, in its thread; `stop` is the way while it runs.
+        """
+        self.loop.assert_in_loop_thread()
+        if self._stopped:
+            return
+        self._stopping = self._stopped = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._acceptor.close()
+        for loop, connections in self._connections.items():
+            if loop is self.loop:
+                self._abort_loop(loop)
+            else:
+                loop.queue_in_loop(self._abort_loop, loop)
+        self._pool.stop()
+        if self.workers is not None:
+            self.workers.close(wait=False)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def drain(self, connection: TcpConnection) -> None:
+        """Ask ``connection`` to end; in its loop.  A protocol that knows better overrides it.
+
+        Here what is queued is sent, and the connection half-closed.
+        """
+        connection.shutdown()
+
+    # ---- a connection's life -------------------------------------------------------------
+
+    def _handle_accept(self, sock: socket.socket, peer: Any) -> None:
+        loop = self._pool.next_loop(peer)
+        if self._no_delay and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        connection = TcpConnection(loop, sock, peer)
+        connection.owner = self
+        connection.on_released = self._handle_released
+        self._accepted += 1
+        if self._accepted == self._max_connections:
+            self._acceptor.pause()
+        loop.run_in_loop(self._establish, connection)
+
+    def _establish(self, connection: TcpConnection) -> None:
+        """In the connection's loop."""
+        self._connections[connection.loop].add(connection)
+        if self._handler is not None:
+            connection.establish(self._attach_handler)
+        else:
+            if self.on_message is not None:
+                connection.on_message = self.on_message
+            connection.on_write_completed = self.on_write_completed
+            connection.on_connection_closed = self.on_connection_closed
+            connection.establish(self.on_connection_completed)
+        if self._stopping and connection.connected:
+            self.drain(connection)
+
+    def _attach_handler(self, connection: TcpConnection) -> None:
+        assert self._handler is not None
+        handler = self._handler()
+        connection.on_message = handler.on_message
+        if type(handler).on_write_completed is not ConnectionHandler.on_write_completed:
+            connection.on_write_completed = handler.on_write_completed
+        connection.on_connection_closed = handler.on_connection_closed
+        handler.on_connection_completed(connection)
+
+    def _handle_released(self, connection: TcpConnection) -> None:
+        """In the connection's loop, after its last hook."""
+        self._connections[connection.loop].discard(connection)
+        self.loop.run_in_loop(self._count_released)
+
+    def _count_released(self) -> None:
+        if self._accepted == self._max_connections and not self._stopping:
+            self._acceptor.resume()
+        self._accepted -= 1
+        self._finish_if_idle()
+
+    # ---- stopping ------------------------------------------------------------------------
+
+    def _drain_loop(self, loop: EventLoop) -> None:
+        for connection in list(self._connections[loop]):
+            connection.guard(self.drain, connection)
+
+    def _abort_all(self) -> None:
+        for loop in self._connections:
+            loop.run_in_loop(self._abort_loop, loop)
+
+    def _abort_loop(self, loop: EventLoop) -> None:
+        for connection in list(self._connections[loop]):
+            connection.abort()
+
+    def _finish_if_idle(self) -> None:
+        if not self._stopping or self._accepted or self._stopped:
+            return
+        self._stopped = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self.workers is not None:
+            self.workers.close(wait=False)
+        self._pool.stop()
+        log.debug("server on %s stopped", self.address)
+        if self._on_stopped is not None:
+            self._on_stopped()
