@@ -22,7 +22,7 @@ import httptools
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.headers import Headers, check_value
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest
+from yolanda.http.request import HttpRequest, Opening
 from yolanda.http.response import HttpResponse
 
 _END = b"\r\n\r\n"
@@ -44,16 +44,13 @@ _CONNECTION = {True: b"Connection: Keep-Alive\r\n", False: b"Connection: close\r
 _OWN_FIELDS = {"content-length", "content-type", "connection"}  # written by the encoder itself
 
 _CHUNK_OVERHEAD = 32  # bytes that a chunk may take beside its data: size, extensions, line ends
-_KNOWN_HOSTS = 256
-_KNOWN_HEADS = 256
+_KNOWN_OPENINGS = 512
+_LONGEST_KNOWN_OPENING = 512
+_KNOWN_HEADS = 1024
 
 
 class Parser:
-    """llhttp, and what it reports.
-
-    It holds nothing between two messages, so the connections of a loop share a few of them and an
-    idle connection needs none.
-    """
+    """llhttp, and what it reports."""
 
     __slots__ = ("body", "chunks", "complete", "feed", "keep_alive", "should_keep_alive")
 
@@ -61,16 +58,12 @@ class Parser:
         parser = httptools.HttpRequestParser(self)
         self.feed = parser.feed_data
         self.should_keep_alive = parser.should_keep_alive
-        self.reset()
-
-    def reset(self) -> None:
-        """Be ready for a message."""
         self.complete = False
         self.keep_alive = False
         self.body: list[bytes] = []
         self.chunks = 0
 
-    # What llhttp calls; a name that is missing here costs nothing a header field.
+    # What llhttp calls.  It looks for more names than these; one that is missing costs nothing.
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -87,26 +80,30 @@ class Parser:
 
 
 class SharedParsers:
-    """What the request decoders of one loop share: the limits, and parsers that are not in use."""
+    """What the request decoders of one loop share: limits, a parser, and what they have seen.
 
-    __slots__ = ("_spare", "known_hosts", "limits")
+    A parser holds nothing between two messages, so one serves all connections whose requests come
+    in one piece, and an idle connection needs none.  The same few openings come again and again,
+    from all clients; those that were found to be right are kept.
+    """
+
+    __slots__ = ("limits", "openings", "parser", "size_to_check")
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
-        self.known_hosts: set[bytes] = set()
-        """Values of Host that were found to be right; there are few, and each comes often."""
-        self._spare: list[Parser] = []
+        self.size_to_check = min(
+            limits.request_line_size, limits.head_size, 4 * limits.header_count
+        )
+        """A head of at most so many bytes is within all limits: a field takes 4 bytes or more."""
+        self.parser = Parser()
+        self.openings: dict[bytes, Opening] = {}
 
-    def take(self) -> Parser:
-        """A parser that is at the start of a message."""
-        return self._spare.pop() if self._spare else Parser()
-
-    def give_back(self, parser: Parser) -> None:
-        """Keep ``parser`` for another message, unless llhttp expects none after this one."""
-        if parser.keep_alive:
-            parser.complete = False
-            parser.chunks = 0
-            self._spare.append(parser)
+    def keep(self, lines: bytes, opening: Opening) -> None:
+        """Remember what ``lines`` mean."""
+        if len(lines) <= _LONGEST_KNOWN_OPENING:
+            if len(self.openings) >= _KNOWN_OPENINGS:
+                self.openings.clear()
+            self.openings[lines] = opening
 
 
 class RequestDecoder:
@@ -124,14 +121,14 @@ class RequestDecoder:
 
     def __init__(self, shared: SharedParsers) -> None:
         self._shared = shared
-        self._parser: Parser | None = None
+        self._parser: Parser | None = None  # its own, for a message that comes in pieces
         self._fed = 0  # bytes of an incomplete head that llhttp has seen
         self._left: int | None = None  # bytes of the body to come; None: it is chunked
         self._tail = b""  # the last bytes fed of a chunked body
         self._received = 0  # bytes of the body
         self._overhead = 0  # bytes around the chunks
         self.request: HttpRequest | None = None
-        """The request whose head came last."""
+        """The request whose head came last; `None` while a head is incomplete."""
         self.body_expected = False
         """Whether more of its body is to come."""
         self.expects_continue = False
@@ -152,37 +149,59 @@ class RequestDecoder:
 
         What is left unused must be given again, with more behind it.
         """
-        self.request = None
+        shared = self._shared
         fed = self._fed
-        if not fed:
-            # Line ends before a request are passed over (RFC 9112, 2.2).
+        if not fed and data[position] == 13:
+            # Empty lines before a request are passed over (RFC 9112, 2.2).
             while data.startswith(b"\r\n", position):
                 position += 2
-            if position >= len(data) - 1 and data[position:] in (b"", b"\r"):
+            if data[position:] in (b"", b"\r"):
+                self.request = None
                 return position
-        end = data.find(_END, position + max(0, fed - 3))
-        size = (len(data) if end < 0 else end + 4) - position
-        if size > self._shared.limits.request_line_size:
-            self._check_sizes(data, position, size)
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = self._shared.take()
+        end = data.find(_END, position + fed - 3 if fed > 3 else position)
+        stop = end + 4 if end >= 0 else len(data)
+        if stop - position > shared.size_to_check:
+            self._check_sizes(data, position, stop)
+        parser = self._parser or shared.parser
         start = position + fed
-        whole = start == 0 and size == len(data)
-        piece = data if whole else data[start : position + size]
+        piece = data if stop - start == len(data) else data[start:stop]
         try:
             parser.feed(piece)
         except httptools.HttpParserUpgrade:
-            parser = self._read_without_upgrade(data[position : position + size])
+            self._drop_parser()
+            parser = _read_without_upgrade(data[position:stop])
         except httptools.HttpParserError as error:
-            self._parser = None
+            self._drop_parser()
             raise _judge(data[position:], error) from error
         if end < 0:
-            self._fed = size
+            self._keep_parser(parser)
+            self._fed = stop - position
+            self.request = None
             return position
-        self._fed = 0
-        self._accept(piece if not fed else data[position : position + size], parser)
-        return position + size
+        if fed:
+            piece = data[position:stop]
+            self._fed = 0
+
+        # llhttp has accepted the head; now for what it lets pass.
+        second = piece.find(b"\r", piece.find(b"\r") + 2)
+        lines = piece[:second]
+        opening = shared.openings.get(lines) or self._read_opening(lines)
+        lowered = piece.lower()
+        hosts = opening.hosts
+        if lowered.find(b"\nhost:", second) >= 0:
+            hosts += self._count_hosts(lowered, second)
+        if hosts != 1 and (hosts > 1 or opening.version == "HTTP/1.1"):
+            raise HttpError(400, "more than one Host" if hosts else "no Host")
+        self.request = request = HttpRequest(opening, piece, parser.keep_alive)
+        if parser.complete:
+            parser.complete = False
+            if parser is self._parser or not parser.keep_alive:
+                self._drop_parser()
+        else:
+            self._keep_parser(parser)
+            request.keep_alive = parser.should_keep_alive()
+            self._begin_body(lowered, opening.version)
+        return stop
 
     def decode_body(self, data: bytes, position: int) -> tuple[bytes, int]:
         """Take what there is of the body in ``data`` from ``position`` on."""
@@ -196,7 +215,7 @@ class RequestDecoder:
                 self._left -= end - position
                 parser.feed(data[position:end])
         except httptools.HttpParserError as error:
-            self._parser = None
+            self._drop_parser()
             raise HttpError(400, f"in the body: {error}") from error
         body = b"".join(parser.body)
         parser.body.clear()
@@ -205,75 +224,65 @@ class RequestDecoder:
             self._overhead += end - position - len(body)
             self._check_chunks(parser)
         if parser.complete:
-            self._finish(parser)
+            self._parser = None
+            self.body_expected = False
         return body, end
 
     # ---- heads ---------------------------------------------------------------------------
 
-    def _accept(self, head: bytes, parser: Parser) -> None:
-        """Make the request of a head that llhttp has accepted, or refuse it after all."""
-        line_end = head.find(b"\r\n")
+    def _read_opening(self, lines: bytes) -> Opening:
+        """Understand the first two lines of a head, for the first time."""
+        request_line, _, field = lines.partition(b"\r\n")
         try:
-            method, target, version = head[:line_end].decode("latin-1").split(" ")
+            method, target, version = request_line.decode("latin-1").split(" ")
         except ValueError:
             raise HttpError(400, "a request line has three words, with one space between") from None
-        limit = self._shared.limits.header_count
-        if len(head) > 4 * limit and head.count(b"\n") - 2 > limit:
-            raise HttpError(431, f"more than {limit} header fields")
-        if version != "HTTP/1.1" and version != "HTTP/1.0":
+        if version not in ("HTTP/1.1", "HTTP/1.0"):
             raise HttpError(505, f"version {version!r}")
         if target[0] != "/" or "#" in target:
             _check_target(method, target)
-        lowered = head.lower()
-        self._check_host(lowered, line_end, version)
-        self.request = request = HttpRequest(method, target, version, head)
-        if parser.complete:
-            request.keep_alive = parser.keep_alive
-            self._finish(parser)
-        else:
-            request.keep_alive = parser.should_keep_alive()
-            self._begin_body(lowered, version)
+        plain = target[0] == "/" and "%" not in target
+        path = target.partition("?")[0] if plain else None
+        hosts = 0
+        if field[:5].lower() == b"host:":
+            _check_host(field[5:])
+            hosts = 1
+        opening = Opening(method, target, version, path, hosts)
+        self._shared.keep(lines, opening)
+        return opening
 
-    def _check_host(self, head: bytes, line_end: int, version: str) -> None:
-        """One Host with HTTP/1.1, never two, and always one that can be a host (RFC 9112, 3.2)."""
-        found = head.find(b"\r\nhost:", line_end)
-        if found < 0:
-            if version == "HTTP/1.1":
-                raise HttpError(400, "no Host")
-            return
-        end = head.find(b"\r", found + 7)
-        if head.find(b"\r\nhost:", end) >= 0:
-            raise HttpError(400, "more than one Host")
-        host = head[found + 7 : end]
-        known = self._shared.known_hosts
-        if host not in known:
-            if not _HOST.fullmatch(host.strip(b" \t")):
-                raise HttpError(400, f"Host {host.strip()!r}")
-            if len(known) >= _KNOWN_HOSTS:
-                known.clear()
-            known.add(host)
+    def _count_hosts(self, head: bytes, start: int) -> int:
+        """The fields called Host from ``start`` on, each of which must name one (RFC 9112, 3.2)."""
+        count = 0
+        found = head.find(b"\nhost:", start)
+        while found >= 0:
+            end = head.find(b"\r", found)
+            _check_host(head[found + 6 : end])
+            count += 1
+            found = head.find(b"\nhost:", end)
+        return count
 
-    def _check_sizes(self, data: bytes, position: int, size: int) -> None:
+    def _check_sizes(self, data: bytes, position: int, stop: int) -> None:
         limits = self._shared.limits
-        line_end = data.find(b"\r\n", position, position + size)
-        if (size if line_end < 0 else line_end - position) > limits.request_line_size:
+        line_end = data.find(b"\r\n", position, stop)
+        if (stop if line_end < 0 else line_end) - position > limits.request_line_size:
             raise HttpError(414, f"a request line of more than {limits.request_line_size} bytes")
-        if size > limits.head_size:
+        if stop - position > limits.head_size:
             raise HttpError(431, f"a head of more than {limits.head_size} bytes")
+        if data.count(b"\n", position, stop) - 2 > limits.header_count:
+            raise HttpError(431, f"more than {limits.header_count} header fields")
 
-    def _read_without_upgrade(self, head: bytes) -> Parser:
-        """llhttp stops where another protocol would begin.  None does: the offer is passed over.
+    def _keep_parser(self, parser: Parser) -> None:
+        """Make ``parser`` this connection's own until the message is complete."""
+        if parser is self._shared.parser:
+            self._shared.parser = Parser()
+        self._parser = parser
 
-        (RFC 9110, 7.8: a server may ignore Upgrade.  What follows the head is then its body.)
-        """
-        if head.startswith(b"CONNECT"):
-            raise HttpError(501, "CONNECT")
-        parser = self._parser = Parser()
-        try:
-            parser.feed(_UPGRADE.sub(b"\r\nx-pgrade:", head))
-        except httptools.HttpParserError as error:
-            raise HttpError(400, str(error)) from error
-        return parser
+    def _drop_parser(self) -> None:
+        """The parser can take no other message, or need not."""
+        if self._parser is None:
+            self._shared.parser = Parser()
+        self._parser = None
 
     # ---- bodies --------------------------------------------------------------------------
 
@@ -325,10 +334,25 @@ class RequestDecoder:
         if self._overhead > limits.head_size + _CHUNK_OVERHEAD * parser.chunks:
             raise HttpError(431, "chunk extensions or trailers of a chunked body")
 
-    def _finish(self, parser: Parser) -> None:
-        self._parser = None
-        self.body_expected = False
-        self._shared.give_back(parser)
+
+def _read_without_upgrade(head: bytes) -> Parser:
+    """llhttp stops where another protocol would begin.  None does: the offer is passed over.
+
+    (RFC 9110, 7.8: a server may ignore Upgrade.  What follows the head is then its body.)
+    """
+    if head.startswith(b"CONNECT"):
+        raise HttpError(501, "CONNECT")
+    parser = Parser()
+    try:
+        parser.feed(_UPGRADE.sub(b"\r\nx-pgrade:", head))
+    except httptools.HttpParserError as error:
+        raise HttpError(400, str(error)) from error
+    return parser
+
+
+def _check_host(value: bytes) -> None:
+    if not _HOST.fullmatch(value.strip(b" \t")):
+        raise HttpError(400, f"Host {value.strip()!r}")
 
 
 def _check_target(method: str, target: str) -> None:
@@ -355,8 +379,8 @@ def _judge(data: bytes, error: httptools.HttpParserError) -> HttpError:
 class ResponseEncoder:
     """Writes the heads of one loop's responses, and keeps those that it will need again.
 
-    A head depends on its status, type and whether the connection stays; only its length changes
-    from one response to the next, and once a second its date.
+    A head depends on its status, type, length and whether the connection stays; and, once a
+    second, on the date, when all are forgotten.
     """
 
     __slots__ = ("_date", "_fresh_until", "_heads", "_server")
@@ -366,23 +390,27 @@ class ResponseEncoder:
         self._server = f"Server: {server_name}\r\n".encode("latin-1") if server_name else b""
         self._date = b""
         self._fresh_until = -math.inf
-        self._heads: dict[tuple[int, str | None, bool], tuple[bytes, bytes]] = {}
+        self._heads: dict[tuple[int, str | None, bool, int], bytes] = {}
 
-    def encode(self, response: HttpResponse, keep_alive: bool, now: float, body: bytes) -> bytes:
-        """The whole response, with ``body``.  ``now``: by the loop's clock.
+    def encode(
+        self,
+        status: int,
+        content_type: str | None,
+        keep_alive: bool,
+        body: bytes,
+        now: float,
+    ) -> bytes:
+        """A whole response without fields of its own.  ``now``: by the loop's clock.
 
         Raises `ValueError` for what cannot stand in a head.
         """
-        if response.extra_fields is not None:
-            framing = b"Content-Length: %d\r\n" % len(body)
-            return self.encode_head(response, keep_alive, now, framing) + body
         if now >= self._fresh_until:
             self._refresh(now)
-        key = (response.status, response.content_type, keep_alive)
-        around = self._heads.get(key)
-        if around is None:
-            around = self._make_head(*key)
-        return b"%b%d%b%b" % (around[0], len(body), around[1], body)
+        key = (status, content_type, keep_alive, len(body))
+        head = self._heads.get(key)
+        if head is None:
+            head = self._make_head(*key)
+        return head + body
 
     def encode_head(
         self, response: HttpResponse, keep_alive: bool, now: float, framing: bytes
@@ -417,20 +445,19 @@ class ResponseEncoder:
         self._heads.clear()
 
     def _make_head(
-        self, status: int, content_type: str | None, keep_alive: bool
-    ) -> tuple[bytes, bytes]:
-        """What stands before and after the length."""
-        type_line = b"" if content_type is None else _content_type_line(content_type)
-        before = _status_line(status) + b"Content-Length: "
-        after = b"\r\n%b%b%b%b\r\n" % (
+        self, status: int, content_type: str | None, keep_alive: bool, length: int
+    ) -> bytes:
+        head = b"%bContent-Length: %d\r\n%b%b%b%b\r\n" % (
+            _status_line(status),
+            length,
             _CONNECTION[keep_alive],
             self._date,
             self._server,
-            type_line,
+            b"" if content_type is None else _content_type_line(content_type),
         )
         if len(self._heads) < _KNOWN_HEADS:
-            self._heads[status, content_type, keep_alive] = before, after
-        return before, after
+            self._heads[status, content_type, keep_alive, length] = head
+        return head
 
 
 def _status_line(status: int) -> bytes:

@@ -8,7 +8,7 @@ from yolanda.buffer import Buffer
 from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest
+from yolanda.http.request import HttpRequest, Opening
 from yolanda.http.response import FileBody, HttpResponse
 from yolanda.reactor.deadline import Deadline
 from yolanda.transport.tcp_connection import TcpConnection
@@ -17,8 +17,10 @@ log = logging.getLogger("yolanda.http")
 
 HttpHandler = Callable[[HttpRequest, HttpResponse], object]
 
-_BATCH_SIZE = 65536  # bytes of responses to pipelined requests that are sent together
+_LARGE = 16384  # bytes of a response that need no company to be worth a system call
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
+_NO_REQUEST = Opening("GET", "/", "HTTP/1.1", "/", 1)  # stands for one that was refused
+_NO_CONTENT = (204, 304)
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -44,7 +46,7 @@ class HttpConnection:
     """
 
     __slots__ = (
-        "_batch", "_batch_size", "_body", "_closing", "_context", "_deadline", "_decoder",
+        "_batch", "_body", "_closing", "_context", "_deadline", "_decoder",
         "_discarding", "_draining", "_iterator", "_peer_done", "_processing", "_request",
         "_response", "_since", "connection",
     )  # fmt: skip
@@ -59,7 +61,6 @@ class HttpConnection:
         self._body: list[bytes] = []
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
-        self._batch_size = 0
         self._processing = False
         self._discarding = False  # nobody wants the rest of the request's body
         self._peer_done = False
@@ -78,37 +79,36 @@ class HttpConnection:
 
     def on_message(self, connection: TcpConnection, buffer: Buffer) -> None:
         """Serve what has come, as far as it can be served now."""
+        decoder = self._decoder
         if self._closing:
             buffer.retrieve_all()
-        elif self._response is None or self._decoder.body_expected:
-            self._process(buffer)
-        elif len(buffer) >= self._context.limits.pipeline_size:
-            connection.pause_reading()  # the client is far ahead of its response
-
-    def _process(self, buffer: Buffer) -> None:
+            return
+        if self._request is not None and not decoder.body_expected:
+            if len(buffer) >= self._context.limits.pipeline_size:
+                connection.pause_reading()  # the client is far ahead of its response
+            return
         data = buffer.retrieve_all()
         size = len(data)
         position = 0
-        decoder = self._decoder
         head_had_begun = decoder.in_head
         self._processing = True
         try:
             while position < size and not self._closing:
-                if decoder.body_expected:
-                    piece, position = decoder.decode_body(data, position)
-                    self._take_body(piece)
-                elif self._request is not None:
-                    break  # its response comes first
-                else:
+                if self._request is None:
                     position = decoder.decode_head(data, position)
                     request = decoder.request
                     if request is None:
                         break
-                    request.connection = self.connection
+                    request.connection = connection
                     if decoder.body_expected:
                         self._await_body(request)
                     else:
                         self._serve(request)
+                elif decoder.body_expected:
+                    piece, position = decoder.decode_body(data, position)
+                    self._take_body(piece)
+                else:
+                    break  # its response comes first
         except HttpError as error:
             self._refuse(error)
         finally:
@@ -118,7 +118,7 @@ class HttpConnection:
         if position < size and not self._closing:
             buffer.append(data[position:] if position else data)
             if decoder.in_head and not (head_had_begun and position == 0):
-                self._since = self.connection.loop.now
+                self._since = connection.loop.now
                 self._deadline.at(self._since + self._context.limits.header_timeout)
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
@@ -158,15 +158,36 @@ class HttpConnection:
     def _serve(self, request: HttpRequest) -> None:
         """Call the handler, and send its response unless it wants to finish it later."""
         response = HttpResponse(self, request)
-        if request.target == "*":
-            response.headers["Allow"] = _METHODS
-        else:
-            try:
+        try:
+            if request.method == "OPTIONS" and request.target == "*":
+                response.headers["Allow"] = _METHODS
+            else:
                 self._context.handler(request, response)
-            except Exception:
-                log.exception("the handler raised for %s", request.line)
-                self._fail(response)
-                return
+            if response.plain and self._request is None:
+                # What nearly every response is; `finish` would come to the same.
+                body = response.body
+                status = response.status
+                if type(body) is bytes and request.method != "HEAD" and status not in _NO_CONTENT:
+                    keep_alive = not (response.close or self._draining) and request.keep_alive
+                    self._batch.append(
+                        self._context.encoder.encode(
+                            status,
+                            response.content_type,
+                            keep_alive,
+                            body,
+                            self.connection.loop.now,
+                        )
+                    )
+                    response.finished = True
+                    if not keep_alive:
+                        self._close_gracefully()
+                    elif len(body) > _LARGE or not self._processing:
+                        self._send_batch()
+                    return
+        except Exception:
+            log.exception("the handler raised for %s", request.line)
+            self._fail(response)
+            return
         if response.deferred:
             if not response.finished:
                 self._request = request
@@ -190,7 +211,7 @@ class HttpConnection:
         if self._response is not None and self._response.started:
             self.connection.abort()
             return
-        request = self._request or HttpRequest("GET", "/", "HTTP/1.1", b"\r\n\r\n\r\n")
+        request = self._request or HttpRequest(_NO_REQUEST, b"", False)
         refusal = HttpResponse(self, request)
         refusal.status = error.status
         refusal.text(f"{error}\n")
@@ -266,15 +287,10 @@ class HttpConnection:
                 body = bytes(body)
             else:
                 return False
+        framing = b"" if response.status in (204, 304) else b"Content-Length: %d\r\n" % len(body)
         now = self.connection.loop.now
-        encoder = self._context.encoder
-        if response.status == 204 or response.status == 304:
-            self._emit(encoder.encode_head(response, keep_alive, now, b""))
-        elif response.request.method == "HEAD":
-            whole = encoder.encode(response, keep_alive, now, body)
-            self._emit(whole[: len(whole) - len(body)])
-        else:
-            self._emit(encoder.encode(response, keep_alive, now, body))
+        head = self._context.encoder.encode_head(response, keep_alive, now, framing)
+        self._emit(head if response.has_no_body else head + body)
         return True
 
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
@@ -396,7 +412,7 @@ class HttpConnection:
         """A deferred response is out: look at what came meanwhile."""
         connection = self.connection
         if connection.input:
-            self._process(connection.input)
+            self.on_message(connection, connection.input)
         elif self._peer_done:
             self._end_with_peer()
         if self._response is None and not connection.reading:
@@ -406,19 +422,17 @@ class HttpConnection:
         """Send ``data`` now, or with what else this batch of requests brings about."""
         if self._processing:
             self._batch.append(data)
-            self._batch_size += len(data)
-            if self._batch_size > _BATCH_SIZE:
+            if len(data) > _LARGE:
                 self._send_batch()
         else:
             self.connection.send_in_loop(data)
 
     def _send_batch(self) -> None:
         batch = self._batch
-        if not batch:
-            return
-        self._batch = []
-        self._batch_size = 0
-        self.connection.send_in_loop(batch[0] if len(batch) == 1 else b"".join(batch))
+        if batch:
+            data = batch[0] if len(batch) == 1 else b"".join(batch)
+            batch.clear()
+            self.connection.send_in_loop(data)
 
     def _handle_write_completed(self, connection: TcpConnection) -> None:
         if self._iterator is not None:

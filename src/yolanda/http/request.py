@@ -1,11 +1,24 @@
 """A request as its handler sees it."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from yolanda.address import Address
 from yolanda.http.headers import Headers
 from yolanda.transport.tcp_connection import TcpConnection
+
+
+class Opening(NamedTuple):
+    """The first two lines of a head, understood: the request line, and Host if that comes next."""
+
+    method: str
+    target: str
+    version: str
+    path: str | None
+    """The target's path; `None` where it takes more than cutting the query off."""
+    hosts: int
+    """How many of the two lines are a Host field."""
 
 
 class HttpRequest:
@@ -15,33 +28,26 @@ class HttpRequest:
     its body is complete.
     """
 
-    __slots__ = (
-        "_head", "_headers", "_path", "body", "connection", "keep_alive", "method", "on_body",
-        "on_disconnect", "target", "version",
-    )  # fmt: skip
-
+    # Seldom touched: they are the class's until somebody sets them, and cost a request nothing.
     connection: TcpConnection
     """The connection on which it came."""
+    body: bytes = b""
+    """The whole body; empty in a streaming handler, see `on_body`."""
+    on_body: Callable[[bytes], object] | None = None
+    """Set by a streaming handler: called with each piece of the body, and with ``b""`` at its end.
+    See `HttpServer`."""
+    on_disconnect: Callable[[], object] | None = None
+    """May be set by a handler that defers: called when the client is gone before the answer."""
+    _headers: Headers | None = None
 
-    def __init__(self, method: str, target: str, version: str, head: bytes) -> None:
-        self.method = method
-        """``"GET"``, ``"POST"`` ..."""
-        self.target = target
-        """What stands between method and version, as it came: mostly path and query."""
-        self.version = version
-        """``"HTTP/1.1"`` or ``"HTTP/1.0"``."""
-        self.keep_alive = True
+    def __init__(self, opening: Opening, head: bytes, keep_alive: bool) -> None:
+        self._opening = opening
+        self.head = head
+        """Request line and fields as they came, with the empty line that ends them."""
+        self.keep_alive = keep_alive
         """Whether the client wants to use the connection again."""
-        self.body = b""
-        """The whole body; empty in a streaming handler, see `on_body`."""
-        self.on_body: Callable[[bytes], object] | None = None
-        """Set by a streaming handler: called with each piece of the body, with ``b""`` at its end.
-        See `HttpServer`."""
-        self.on_disconnect: Callable[[], object] | None = None
-        """May be set by a handler that defers: called when the client is gone before the answer."""
-        self._head = head
-        self._path: str | None = None
-        self._headers: Headers | None = None
+        self.method = opening.method
+        """``"GET"``, ``"POST"`` ..."""
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.line}>"
@@ -52,12 +58,19 @@ class HttpRequest:
         return f"{self.method} {self.target} {self.version}"
 
     @property
+    def target(self) -> str:
+        """What stands between method and version, as it came: mostly path and query."""
+        return self._opening.target
+
+    @property
+    def version(self) -> str:
+        """``"HTTP/1.1"`` or ``"HTTP/1.0"``."""
+        return self._opening.version
+
+    @property
     def path(self) -> str:
         """The path, without the query, its percent-encoded bytes decoded as UTF-8."""
-        if self._path is None:
-            path = self.raw_path
-            self._path = unquote(path) if "%" in path else path
-        return self._path
+        return self._opening.path or unquote(self.raw_path)
 
     @property
     def raw_path(self) -> str:
@@ -84,14 +97,9 @@ class HttpRequest:
     def headers(self) -> Headers:
         """The header fields."""
         if self._headers is None:
-            first = self._head.find(b"\r\n") + 2
-            self._headers = Headers.parse(self._head[first:-4])
+            first = self.head.find(b"\r\n") + 2
+            self._headers = Headers.parse(self.head[first:-4])
         return self._headers
-
-    @property
-    def head(self) -> bytes:
-        """Request line and header fields as they came, with the empty line that ends them."""
-        return self._head
 
     @property
     def peer_address(self) -> Address:

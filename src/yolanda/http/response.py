@@ -50,6 +50,8 @@ class HttpResponse:
     """Called in the loop when all that was written is in the kernel's hands."""
 
     # How far it is; the connection's to set.
+    plain: bool = True
+    """Whether status, type and body are all there is to it."""
     deferred: bool = False
     started: bool = False
     finished: bool = False
@@ -72,6 +74,7 @@ class HttpResponse:
     def headers(self) -> Headers:
         """Fields beside those that the server writes."""
         if self._headers is None:
+            self.plain = False
             self._headers = Headers()
         return self._headers
 
@@ -124,12 +127,14 @@ class HttpResponse:
         if not 0 <= offset <= offset + count <= size:
             file.close()
             raise ValueError(f"a file of {size} bytes has no {count} bytes from {offset} on")
+        self.plain = False
         self._file = FileBody(file, offset, count)
         self.content_type = content_type or "application/octet-stream"
 
     def defer(self) -> None:
         """Do not send it when the handler returns: `finish` will be called, by any thread."""
         self.deferred = True
+        self.plain = False
 
     def finish(self) -> None:
         """Send what was deferred, or end what was written piece by piece.  Any thread.
