@@ -108,9 +108,7 @@ def resolve(
         raise AddressError(f"{address} is open already and has nothing to look up")
     flags = socket.AI_PASSIVE if passive else 0
     try:
-        found = socket.getaddrinfo(
-            address.host or None, address.port, type=kind, flags=flags
-        )
+        found = socket.getaddrinfo(address.host or None, address.port, type=kind, flags=flags)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise AddressError(f"{address}: {reason}") from error
@@ -283,4 +281,3 @@ def _checked_path(path: str, text: str) -> str:
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise AddressError(f"{text!r}: the path of a local socket has at most 107 bytes")
     return path
-

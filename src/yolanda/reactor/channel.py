@@ -30,7 +30,16 @@ class Channel:
     A channel with an ``on_read`` starts reading.  All methods belong to the loop's thread.
     """
 
-    __slots__ = ("events", "fd", "loop", "on_exception", "on_hangup", "on_read", "on_write", "since")
+    __slots__ = (
+        "events",
+        "fd",
+        "loop",
+        "on_exception",
+        "on_hangup",
+        "on_read",
+        "on_write",
+        "since",
+    )
 
     def __init__(
         self,

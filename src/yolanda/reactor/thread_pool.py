@@ -44,7 +44,9 @@ class ThreadPool:
             "peer-hash": self._by_peer,
         }
         if choice not in choosers:
-            raise ValueError(f"no way {choice!r} to choose a loop; there are: {', '.join(choosers)}")
+            raise ValueError(
+                f"no way {choice!r} to choose a loop; there are: {', '.join(choosers)}"
+            )
         if choice == "least-connections" and load is None:
             raise ValueError("least-connections needs to be told the load of a loop")
         self._main_loop = loop

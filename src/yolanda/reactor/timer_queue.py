@@ -64,7 +64,11 @@ class TimerQueue:
         return len(self._heap) - self._cancelled
 
     def add(
-        self, when: float, interval: float, callback: Callable[..., object], args: tuple[object, ...]
+        self,
+        when: float,
+        interval: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
     ) -> Timer:
         """Enter a timer for the time ``when``, repeated each ``interval`` seconds if not 0."""
         timer = Timer(self, when, interval, callback, args)
@@ -76,7 +80,9 @@ class TimerQueue:
         del timer.callback, timer.args  # what they refer to is free at once
         self._cancelled += 1
         if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].active and entry[2] is not timer]
+            self._heap = [
+                entry for entry in self._heap if entry[2].active and entry[2] is not timer
+            ]
             heapq.heapify(self._heap)
             self._cancelled = 0
             self._set_next()

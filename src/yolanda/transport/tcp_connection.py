@@ -324,9 +324,7 @@ class TcpConnection:
         """Turn Nagle's algorithm off: small messages go at once.  (Course, chapter 13.)"""
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, on)
 
-    def set_keep_alive(
-        self, idle: int | None = 7200, interval: int = 75, count: int = 9
-    ) -> None:
+    def set_keep_alive(self, idle: int | None = 7200, interval: int = 75, count: int = 9) -> None:
         """Have the kernel probe a silent peer: after ``idle`` s, each ``interval`` s, ``count`` x.
 
         ``idle=None`` turns it off.  (Course, chapter 12; man 7 tcp.)

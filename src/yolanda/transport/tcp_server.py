@@ -178,7 +178,7 @@ class TcpServer:
         if self._deadline is not None:
             self._deadline.cancel()
         self._acceptor.close()
-        for loop, connections in self._connections.items():
+        for loop in self._connections:
             if loop is self.loop:
                 self._abort_loop(loop)
             else:

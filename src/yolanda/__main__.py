@@ -1,0 +1,5 @@
+"""``python -m yolanda`` is ``yolanda``."""
+
+from yolanda.cli import main
+
+main()
