@@ -13,6 +13,9 @@ from yolanda.reactor.event_loop_thread import EventLoopThread
 from yolanda.reactor.thread_pool import ThreadPool
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.acceptor import Acceptor
+from yolanda.transport.backoff import Backoff
+from yolanda.transport.datagram import DatagramEndpoint
+from yolanda.transport.tcp_client import TcpClient
 from yolanda.transport.tcp_connection import ConnectionState, TcpConnection
 from yolanda.transport.tcp_server import ConnectionHandler, TcpServer
 from yolanda.transport.worker_pool import WorkerPool
@@ -23,15 +26,18 @@ __all__ = [
     "Acceptor",
     "Address",
     "AddressError",
+    "Backoff",
     "Buffer",
     "Channel",
     "ChannelMap",
     "ConnectionHandler",
     "ConnectionState",
+    "DatagramEndpoint",
     "EventDispatcher",
     "EventLoop",
     "EventLoopThread",
     "LoopStatistics",
+    "TcpClient",
     "TcpConnection",
     "TcpServer",
     "ThreadPool",

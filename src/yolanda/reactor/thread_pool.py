@@ -94,7 +94,8 @@ class ThreadPool:
         self.loops = [self._main_loop]
         for thread in threads:
             thread.request_stop()
-        return all([thread.stop(timeout) for thread in threads])
+        ended = [thread.stop(timeout) for thread in threads]  # every one is waited for
+        return all(ended)
 
     def _by_turns(self, peer: object) -> EventLoop:
         loop = self.loops[self._turn % len(self.loops)]

@@ -3,9 +3,9 @@
 What epoll watches is not a number but an *open file description*: its table is keyed by the pair of
 description and number.  Three things follow, and the rest of Yolanda is written to them:
 
-- Closing a descriptor takes its entry away only when no duplicate (``dup``, a forked child) is left.
-  Else events go on to come for a number that is closed, and nothing can remove them.  So a channel
-  is always removed *before* its descriptor is closed.
+- Closing a descriptor takes its entry away only when no duplicate (``dup``, a forked child) is
+  left.  Else events go on to come for a number that is closed, and nothing can remove them.  So a
+  channel is always removed *before* its descriptor is closed.
 - A number that was closed and opened again within one batch of events may still have an event of
   its former owner in that batch.  `EventLoop` skips a channel that was added in the same turn.
 - An epoll descriptor can itself be watched: it is readable while its ready list is not empty.

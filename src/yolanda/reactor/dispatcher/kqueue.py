@@ -23,7 +23,7 @@ if sys.platform != "linux" and sys.platform != "win32":  # a type checker needs 
             self.update(fd, events)
 
         def update(self, fd: int, events: int) -> None:
-            """Add the filters that are wanted and missing, delete those that are there and unwanted."""
+            """Add the filters that are missing, delete those that are not wanted any more."""
             changes = []
             before = self._events[fd]
             for event, kind in ((READ, select.KQ_FILTER_READ), (WRITE, select.KQ_FILTER_WRITE)):

@@ -1,0 +1,44 @@
+"""What all tests share: no test leaves a descriptor or a thread behind."""
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "yolanda", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("yolanda")
+
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+
+
+def open_descriptors() -> dict[int, str]:
+    """Every open descriptor of this process, and what it is."""
+    found = {}
+    for name in os.listdir(_DESCRIPTORS):
+        try:
+            found[int(name)] = os.readlink(f"{_DESCRIPTORS}/{name}")
+        except OSError:
+            continue  # the one that listed the folder
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("leaks"):
+        yield
+        return
+    descriptors = open_descriptors()
+    threads = set(threading.enumerate())
+    yield
+    gc.collect()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(5)
+    leaked_threads = {t.name for t in set(threading.enumerate()) - threads if t.is_alive()}
+    leaked = {fd: what for fd, what in open_descriptors().items() if descriptors.get(fd) != what}
+    assert not leaked_threads, f"threads left behind: {leaked_threads}"
+    assert not leaked, f"descriptors left behind: {leaked}"
