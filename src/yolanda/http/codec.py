@@ -22,7 +22,7 @@ import httptools
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.headers import Headers, check_value
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest, Opening
+from yolanda.http.request import HttpRequest, RequestLine
 from yolanda.http.response import HttpResponse
 
 _END = b"\r\n\r\n"
@@ -38,14 +38,15 @@ _HOST = re.compile(
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?",
     re.ASCII,
 )
+_HOST_FIELD = re.compile(rb"\nhost:([^\r]*)", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 _CONNECTION = {True: b"Connection: Keep-Alive\r\n", False: b"Connection: close\r\n"}
 _OWN_FIELDS = {"content-length", "content-type", "connection"}  # written by the encoder itself
 
 _CHUNK_OVERHEAD = 32  # bytes that a chunk may take beside its data: size, extensions, line ends
-_KNOWN_OPENINGS = 512
-_LONGEST_KNOWN_OPENING = 512
+_KNOWN_LINES = 1024
+_LONGEST_KNOWN = 256
 _KNOWN_HEADS = 1024
 
 
@@ -83,11 +84,11 @@ class SharedParsers:
     """What the request decoders of one loop share: limits, a parser, and what they have seen.
 
     A parser holds nothing between two messages, so one serves all connections whose requests come
-    in one piece, and an idle connection needs none.  The same few openings come again and again,
-    from all clients; those that were found to be right are kept.
+    in one piece, and an idle connection needs none.  The same few request lines and Host fields
+    come again and again, from all clients; those that were found to be right are kept.
     """
 
-    __slots__ = ("limits", "openings", "parser", "size_to_check")
+    __slots__ = ("host_fields", "limits", "parser", "request_lines", "size_to_check")
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
@@ -96,14 +97,8 @@ class SharedParsers:
         )
         """A head of at most so many bytes is within all limits: a field takes 4 bytes or more."""
         self.parser = Parser()
-        self.openings: dict[bytes, Opening] = {}
-
-    def keep(self, lines: bytes, opening: Opening) -> None:
-        """Remember what ``lines`` mean."""
-        if len(lines) <= _LONGEST_KNOWN_OPENING:
-            if len(self.openings) >= _KNOWN_OPENINGS:
-                self.openings.clear()
-            self.openings[lines] = opening
+        self.request_lines: dict[bytes, RequestLine] = {}
+        self.host_fields: set[bytes] = set()
 
 
 class RequestDecoder:
@@ -183,16 +178,16 @@ class RequestDecoder:
             self._fed = 0
 
         # llhttp has accepted the head; now for what it lets pass.
-        second = piece.find(b"\r", piece.find(b"\r") + 2)
-        lines = piece[:second]
-        opening = shared.openings.get(lines) or self._read_opening(lines)
-        lowered = piece.lower()
-        hosts = opening.hosts
-        if lowered.find(b"\nhost:", second) >= 0:
-            hosts += self._count_hosts(lowered, second)
-        if hosts != 1 and (hosts > 1 or opening.version == "HTTP/1.1"):
-            raise HttpError(400, "more than one Host" if hosts else "no Host")
-        self.request = request = HttpRequest(opening, piece, parser.keep_alive)
+        first, second, _ = piece.split(b"\r\n", 2)
+        line = shared.request_lines.get(first) or self._read_request_line(first)
+        third = len(first) + len(second) + 2
+        if second not in shared.host_fields or _HOST_FIELD.search(piece, third):
+            self._check_hosts(piece, second, line)
+        self.request = request = HttpRequest()
+        request.line = line
+        request.method = line.method
+        request.head = piece
+        request.keep_alive = parser.keep_alive
         if parser.complete:
             parser.complete = False
             if parser is self._parser or not parser.keep_alive:
@@ -200,7 +195,7 @@ class RequestDecoder:
         else:
             self._keep_parser(parser)
             request.keep_alive = parser.should_keep_alive()
-            self._begin_body(lowered, opening.version)
+            self._begin_body(piece.lower(), line.version)
         return stop
 
     def decode_body(self, data: bytes, position: int) -> tuple[bytes, int]:
@@ -230,11 +225,10 @@ class RequestDecoder:
 
     # ---- heads ---------------------------------------------------------------------------
 
-    def _read_opening(self, lines: bytes) -> Opening:
-        """Understand the first two lines of a head, for the first time."""
-        request_line, _, field = lines.partition(b"\r\n")
+    def _read_request_line(self, text: bytes) -> RequestLine:
+        """Understand a request line, for the first time."""
         try:
-            method, target, version = request_line.decode("latin-1").split(" ")
+            method, target, version = text.decode("latin-1").split(" ")
         except ValueError:
             raise HttpError(400, "a request line has three words, with one space between") from None
         if version not in ("HTTP/1.1", "HTTP/1.0"):
@@ -242,25 +236,30 @@ class RequestDecoder:
         if target[0] != "/" or "#" in target:
             _check_target(method, target)
         plain = target[0] == "/" and "%" not in target
-        path = target.partition("?")[0] if plain else None
-        hosts = 0
-        if field[:5].lower() == b"host:":
-            _check_host(field[5:])
-            hosts = 1
-        opening = Opening(method, target, version, path, hosts)
-        self._shared.keep(lines, opening)
-        return opening
+        line = RequestLine(method, target, version, target.partition("?")[0] if plain else None)
+        shared = self._shared
+        if len(text) <= _LONGEST_KNOWN:
+            if len(shared.request_lines) >= _KNOWN_LINES:
+                shared.request_lines.clear()
+            shared.request_lines[text] = line
+        return line
 
-    def _count_hosts(self, head: bytes, start: int) -> int:
-        """The fields called Host from ``start`` on, each of which must name one (RFC 9112, 3.2)."""
-        count = 0
-        found = head.find(b"\nhost:", start)
-        while found >= 0:
-            end = head.find(b"\r", found)
-            _check_host(head[found + 6 : end])
-            count += 1
-            found = head.find(b"\nhost:", end)
-        return count
+    def _check_hosts(self, head: bytes, second: bytes, line: RequestLine) -> None:
+        """There is one Host in HTTP/1.1, never two, and it can be a host (RFC 9112, 3.2)."""
+        hosts = _HOST_FIELD.findall(head)
+        if len(hosts) > 1:
+            raise HttpError(400, "more than one Host")
+        if not hosts:
+            if line.version == "HTTP/1.1":
+                raise HttpError(400, "no Host")
+            return
+        if not _HOST.fullmatch(hosts[0].strip(b" \t")):
+            raise HttpError(400, f"Host {hosts[0].strip()!r}")
+        if second[:5].lower() == b"host:" and len(second) <= _LONGEST_KNOWN:
+            known = self._shared.host_fields
+            if len(known) >= _KNOWN_LINES:
+                known.clear()
+            known.add(second)
 
     def _check_sizes(self, data: bytes, position: int, stop: int) -> None:
         limits = self._shared.limits
@@ -348,11 +347,6 @@ def _read_without_upgrade(head: bytes) -> Parser:
     except httptools.HttpParserError as error:
         raise HttpError(400, str(error)) from error
     return parser
-
-
-def _check_host(value: bytes) -> None:
-    if not _HOST.fullmatch(value.strip(b" \t")):
-        raise HttpError(400, f"Host {value.strip()!r}")
 
 
 def _check_target(method: str, target: str) -> None:

@@ -8,7 +8,7 @@ from yolanda.buffer import Buffer
 from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest, Opening
+from yolanda.http.request import HttpRequest, RequestLine
 from yolanda.http.response import FileBody, HttpResponse
 from yolanda.reactor.deadline import Deadline
 from yolanda.transport.tcp_connection import TcpConnection
@@ -19,7 +19,6 @@ HttpHandler = Callable[[HttpRequest, HttpResponse], object]
 
 _LARGE = 16384  # bytes of a response that need no company to be worth a system call
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
-_NO_REQUEST = Opening("GET", "/", "HTTP/1.1", "/", 1)  # stands for one that was refused
 _NO_CONTENT = (204, 304)
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -157,7 +156,9 @@ class HttpConnection:
 
     def _serve(self, request: HttpRequest) -> None:
         """Call the handler, and send its response unless it wants to finish it later."""
-        response = HttpResponse(self, request)
+        response = HttpResponse()
+        response.http_connection = self
+        response.request = request
         try:
             if request.method == "OPTIONS" and request.target == "*":
                 response.headers["Allow"] = _METHODS
@@ -185,7 +186,7 @@ class HttpConnection:
                         self._send_batch()
                     return
         except Exception:
-            log.exception("the handler raised for %s", request.line)
+            log.exception("the handler raised for %s", request.summary)
             self._fail(response)
             return
         if response.deferred:
@@ -195,13 +196,20 @@ class HttpConnection:
         else:
             self.finish(response)
 
+    def _respond_to(self, request: HttpRequest) -> HttpResponse:
+        """A response of the server's own."""
+        response = HttpResponse()
+        response.http_connection = self
+        response.request = request
+        return response
+
     def _fail(self, response: HttpResponse) -> None:
         """Answer 500 in place of ``response``, or end what has begun as something else."""
         _close_file(response.file_body)
         if response.started:
             self.connection.abort()
         elif not response.finished:
-            failure = HttpResponse(self, response.request)
+            failure = self._respond_to(response.request)
             failure.status = 500
             self.finish(failure)
 
@@ -211,8 +219,8 @@ class HttpConnection:
         if self._response is not None and self._response.started:
             self.connection.abort()
             return
-        request = self._request or HttpRequest(_NO_REQUEST, b"", False)
-        refusal = HttpResponse(self, request)
+        request = self._request or _no_request()
+        refusal = self._respond_to(request)
         refusal.status = error.status
         refusal.text(f"{error}\n")
         refusal.close = True
@@ -235,7 +243,7 @@ class HttpConnection:
                 self._send_iterable(response)
                 return  # its end comes when all is produced
         except ValueError:
-            log.exception("no response can be made for %s", response.request.line)
+            log.exception("no response can be made for %s", response.request.summary)
             self._fail(response)
             return
         self._end_exchange(response, keep_alive)
@@ -248,7 +256,7 @@ class HttpConnection:
             try:
                 self._start(response)
             except ValueError:
-                log.exception("no response can be made for %s", response.request.line)
+                log.exception("no response can be made for %s", response.request.summary)
                 self._fail(response)
                 return
         self._write_piece(response, data)
@@ -312,7 +320,7 @@ class HttpConnection:
         try:
             first = next(iterator, None)  # before the head: what fails here can still be a 500
         except Exception:
-            log.exception("the body raised for %s", response.request.line)
+            log.exception("the body raised for %s", response.request.summary)
             self._fail(response)
             return
         self._start(response)
@@ -340,7 +348,7 @@ class HttpConnection:
                     return
                 data = _as_bytes(piece)
             except Exception:
-                log.exception("the body raised for %s", response.request.line)
+                log.exception("the body raised for %s", response.request.summary)
                 self.connection.abort()  # the client must not take what it has for the whole
                 return
             produced += len(data)
@@ -381,7 +389,7 @@ class HttpConnection:
             return
         if response.bytes_left is not None:
             if len(data) > response.bytes_left:
-                log.error("a body longer than its Content-Length for %s", response.request.line)
+                log.error("a body longer than its Content-Length for %s", response.request.summary)
                 self.connection.abort()
                 return
             response.bytes_left -= len(data)
@@ -391,7 +399,7 @@ class HttpConnection:
         if response.chunked:
             self._emit(b"0\r\n\r\n")
         elif response.bytes_left and not response.has_no_body:
-            log.error("a body shorter than its Content-Length for %s", response.request.line)
+            log.error("a body shorter than its Content-Length for %s", response.request.summary)
             self.connection.abort()
 
     def _end_exchange(self, response: HttpResponse, keep_alive: bool) -> None:
@@ -529,6 +537,15 @@ class HttpConnection:
             self._refuse(late)
         else:
             connection.close()
+
+
+def _no_request() -> HttpRequest:
+    """What stands for a request that was refused."""
+    request = HttpRequest()
+    request.line = RequestLine("GET", "/", "HTTP/1.1", "/")
+    request.method = request.line.method
+    request.keep_alive = False
+    return request
 
 
 def _as_bytes(piece: bytes | str) -> bytes:

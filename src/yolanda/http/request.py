@@ -9,16 +9,14 @@ from yolanda.http.headers import Headers
 from yolanda.transport.tcp_connection import TcpConnection
 
 
-class Opening(NamedTuple):
-    """The first two lines of a head, understood: the request line, and Host if that comes next."""
+class RequestLine(NamedTuple):
+    """The first line of a request, understood."""
 
     method: str
     target: str
     version: str
     path: str | None
     """The target's path; `None` where it takes more than cutting the query off."""
-    hosts: int
-    """How many of the two lines are a Host field."""
 
 
 class HttpRequest:
@@ -28,9 +26,19 @@ class HttpRequest:
     its body is complete.
     """
 
-    # Seldom touched: they are the class's until somebody sets them, and cost a request nothing.
+    # Set one by one by who makes it, which costs half of what a constructor does.
+    line: RequestLine
+    """Its first line."""
+    method: str
+    """``"GET"``, ``"POST"`` ..."""
+    head: bytes
+    """Request line and fields as they came, with the empty line that ends them."""
+    keep_alive: bool
+    """Whether the client wants to use the connection again."""
     connection: TcpConnection
     """The connection on which it came."""
+
+    # The class's until somebody sets them: they cost nothing where they are not needed.
     body: bytes = b""
     """The whole body; empty in a streaming handler, see `on_body`."""
     on_body: Callable[[bytes], object] | None = None
@@ -40,37 +48,28 @@ class HttpRequest:
     """May be set by a handler that defers: called when the client is gone before the answer."""
     _headers: Headers | None = None
 
-    def __init__(self, opening: Opening, head: bytes, keep_alive: bool) -> None:
-        self._opening = opening
-        self.head = head
-        """Request line and fields as they came, with the empty line that ends them."""
-        self.keep_alive = keep_alive
-        """Whether the client wants to use the connection again."""
-        self.method = opening.method
-        """``"GET"``, ``"POST"`` ..."""
-
     def __repr__(self) -> str:
-        return f"<HttpRequest {self.line}>"
+        return f"<HttpRequest {self.summary}>"
 
     @property
-    def line(self) -> str:
+    def summary(self) -> str:
         """The request line, as a log shows it."""
         return f"{self.method} {self.target} {self.version}"
 
     @property
     def target(self) -> str:
         """What stands between method and version, as it came: mostly path and query."""
-        return self._opening.target
+        return self.line.target
 
     @property
     def version(self) -> str:
         """``"HTTP/1.1"`` or ``"HTTP/1.0"``."""
-        return self._opening.version
+        return self.line.version
 
     @property
     def path(self) -> str:
         """The path, without the query, its percent-encoded bytes decoded as UTF-8."""
-        return self._opening.path or unquote(self.raw_path)
+        return self.line.path or unquote(self.raw_path)
 
     @property
     def raw_path(self) -> str:

@@ -40,6 +40,11 @@ class HttpResponse:
     A handler's thread is that of the connection's loop.  `finish` and `write` may be called by any.
     """
 
+    request: HttpRequest
+    """The request that it answers."""
+    http_connection: "HttpConnection"
+    """Where it will be sent."""
+
     # Most of these are seldom touched: they are the class's until a handler sets its own, and a
     # response that sets two costs two.
     status: int = 200
@@ -61,11 +66,6 @@ class HttpResponse:
 
     _headers: Headers | None = None
     _file: FileBody | None = None
-
-    def __init__(self, connection: "HttpConnection", request: HttpRequest) -> None:
-        self._connection = connection
-        self.request = request
-        """The request that it answers."""
 
     def __repr__(self) -> str:
         return f"<HttpResponse {self.status}>"
@@ -141,11 +141,11 @@ class HttpResponse:
 
         If the client is gone meanwhile, nothing happens.
         """
-        loop = self._connection.connection.loop
+        loop = self.http_connection.connection.loop
         if loop.in_loop_thread:
-            self._connection.finish(self)
+            self.http_connection.finish(self)
         else:
-            self._connection.hand_over(self._connection.finish, self)
+            self.http_connection.hand_over(self.http_connection.finish, self)
 
     def write(self, data: bytes | str) -> None:
         """Send a piece of the body; the first one sends the head before it.  Any thread.
@@ -157,13 +157,13 @@ class HttpResponse:
             raise RuntimeError("write() needs a response that is deferred")
         if isinstance(data, str):
             data = data.encode()
-        loop = self._connection.connection.loop
+        loop = self.http_connection.connection.loop
         if loop.in_loop_thread:
-            self._connection.write(self, data)
+            self.http_connection.write(self, data)
         else:
-            self._connection.hand_over(self._connection.write, self, data)
+            self.http_connection.hand_over(self.http_connection.write, self, data)
 
     @property
     def queued(self) -> int:
         """Bytes that wait for the client to take them.  Any thread."""
-        return self._connection.connection.queued
+        return self.http_connection.connection.queued
