@@ -45,18 +45,18 @@ class Message(NamedTuple):
     body: bytes
 
 
-def encode_message(type: int, body: BytesLike = b"") -> bytes:
-    """Write a message: 4 bytes length of the body, 4 bytes type, both in network order, the body.
+def encode_message(kind: int, body: BytesLike = b"", /) -> bytes:
+    """Write a message of type ``kind``: length of the body, type, body.
 
-    Raises `ValueError` for a type or a length that does not fit.  (Course, chapter 16; the client
-    there forgets `htonl` for the type.)
+    Length and type have 4 bytes each, in network order.  Raises `ValueError` for one that does not
+    fit.  (Course, chapter 16; the client there forgets `htonl` for the type.)
     """
     body = bytes(body)
-    if not 0 <= type <= _LARGEST:
-        raise ValueError(f"the type of a message is 0 to {_LARGEST}, not {type}")
+    if not 0 <= kind <= _LARGEST:
+        raise ValueError(f"the type of a message is 0 to {_LARGEST}, not {kind}")
     if len(body) > _LARGEST:
         raise ValueError(f"the body of a message has up to {_LARGEST} bytes, not {len(body)}")
-    return _HEADER.pack(len(body), type) + body
+    return _HEADER.pack(len(body), kind) + body
 
 
 class MessageDecoder:
@@ -78,13 +78,13 @@ class MessageDecoder:
         not any of the body is; the buffer is then left as it is.
         """
         while len(buffer) >= _HEADER.size:
-            size, type = _HEADER.unpack(buffer.peek(_HEADER.size))
+            size, kind = _HEADER.unpack(buffer.peek(_HEADER.size))
             if size > self.limit:
                 raise FrameError(f"a message of {size} bytes is over the limit of {self.limit}")
             if len(buffer) < _HEADER.size + size:
                 return
             buffer.skip(_HEADER.size)
-            yield Message(type, buffer.retrieve(size))
+            yield Message(kind, buffer.retrieve(size))
 
 
 class LineDecoder:

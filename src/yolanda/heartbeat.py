@@ -34,9 +34,9 @@ class Heartbeat:
     It runs from now on until the connection closes or `stop` is called, and nobody need keep it;
     ``on_connection_completed`` is a good place to make one.  Any byte received is a sign of life,
     and the connection notes the time of it, so there is nothing to report here, and a busy
-    connection costs one timer each ``idle`` seconds.  To notice the end, it takes the place of the
-    connection's ``on_connection_closed`` and calls the hook that it found there; if that is replaced
-    later on, the heartbeat only keeps the closed connection in memory until its timer is due.
+    connection costs one timer each ``idle`` seconds.  To notice the end, it takes the place of
+    ``on_connection_closed`` and calls the hook that it found there; if that is replaced later on,
+    the heartbeat does no more than keep the closed connection in memory until its timer is due.
 
     A connection that does not read (paused, or after the peer's half-close) or may not send (after
     `TcpConnection.shutdown`) is not judged, as no answer could be asked for or heard;
@@ -90,8 +90,8 @@ class Heartbeat:
         self._timer.cancel()
 
     def _check(self) -> None:
-        # Reading comes before timers in a turn of the loop: an answer that waits in the kernel
-        # while the loop is late has been read by now.
+        # Reading comes before timers in a turn of the loop, so an answer that came while the loop
+        # itself was late has been read by now.
         connection = self._connection
         if connection.closed:
             return
