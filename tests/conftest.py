@@ -3,10 +3,14 @@
 import gc
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from yolanda.reactor.event_loop import EventLoop
 
 settings.register_profile(
     "yolanda", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -42,3 +46,24 @@ def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     leaked = {fd: what for fd, what in open_descriptors().items() if descriptors.get(fd) != what}
     assert not leaked_threads, f"threads left behind: {leaked_threads}"
     assert not leaked, f"descriptors left behind: {leaked}"
+
+
+class RunUntil(Protocol):
+    """What the fixture `run_until` gives."""
+
+    def __call__(
+        self, loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0
+    ) -> None: ...
+
+
+def _run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout} seconds"
+        loop.run_once(0.05)
+
+
+@pytest.fixture
+def run_until() -> RunUntil:
+    """Turn a loop of this thread until a condition holds, and fail where it never does."""
+    return _run_until
