@@ -178,8 +178,11 @@ class Buffer:
     def retrieve_all(self) -> bytes:
         """Take everything out; no copy when it came in one piece."""
         data = self._data
-        if type(data) is not bytes or self._read:
-            data = bytes(memoryview(data)[self._read : self._write])
+        if type(data) is bytes and not self._read:
+            self._data = b""
+            self._write = self._searched = 0
+            return data
+        data = bytes(memoryview(data)[self._read : self._write])
         self._empty()
         return data
 
@@ -249,9 +252,8 @@ class Buffer:
             data = os.read(fd, size)
             self._data = data
             self._read = 0
-            self._write = len(data)
-            self._searched = 0
-            return len(data)
+            self._write = size = len(data)
+            return size
         spare = _spare_of_this_thread(size)
         if isinstance(self._data, bytes) or self._write == len(self._data):
             count = os.readv(fd, [spare])

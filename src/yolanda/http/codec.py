@@ -110,14 +110,15 @@ class RequestDecoder:
     """
 
     __slots__ = (
-        "_fed", "_left", "_overhead", "_parser", "_received", "_shared", "_tail", "body_expected",
-        "expects_continue", "request",
+        "_left", "_overhead", "_parser", "_received", "_shared", "_tail", "body_expected",
+        "expects_continue", "fed", "request",
     )  # fmt: skip
 
     def __init__(self, shared: SharedParsers) -> None:
         self._shared = shared
         self._parser: Parser | None = None  # its own, for a message that comes in pieces
-        self._fed = 0  # bytes of an incomplete head that llhttp has seen
+        self.fed = 0
+        """Bytes of an incomplete head that llhttp has seen."""
         self._left: int | None = None  # bytes of the body to come; None: it is chunked
         self._tail = b""  # the last bytes fed of a chunked body
         self._received = 0  # bytes of the body
@@ -130,11 +131,6 @@ class RequestDecoder:
         """Whether the client waits for a 100 before it sends the body (RFC 9110, 10.1.1)."""
 
     @property
-    def in_head(self) -> bool:
-        """Whether a head has begun to come and is not whole."""
-        return self._fed > 0
-
-    @property
     def body_left(self) -> int | None:
         """How many bytes of the body are to come; `None` when nobody knows."""
         return self._left
@@ -145,7 +141,7 @@ class RequestDecoder:
         What is left unused must be given again, with more behind it.
         """
         shared = self._shared
-        fed = self._fed
+        fed = self.fed
         if not fed and data[position] == 13:
             # Empty lines before a request are passed over (RFC 9112, 2.2).
             while data.startswith(b"\r\n", position):
@@ -170,22 +166,23 @@ class RequestDecoder:
             raise _judge(data[position:], error) from error
         if end < 0:
             self._keep_parser(parser)
-            self._fed = stop - position
+            self.fed = stop - position
             self.request = None
             return position
         if fed:
             piece = data[position:stop]
-            self._fed = 0
+            self.fed = 0
 
         # llhttp has accepted the head; now for what it lets pass.
-        first, second, _ = piece.split(b"\r\n", 2)
+        first, second, others = piece.split(b"\r\n", 2)
         line = shared.request_lines.get(first) or self._read_request_line(first)
-        third = len(first) + len(second) + 2
-        if second not in shared.host_fields or _HOST_FIELD.search(piece, third):
+        if second not in shared.host_fields or (
+            others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
+        ):
             self._check_hosts(piece, second, line)
         self.request = request = HttpRequest()
         request.line = line
-        request.method = line.method
+        request.path = line.path
         request.head = piece
         request.keep_alive = parser.keep_alive
         if parser.complete:
@@ -235,8 +232,7 @@ class RequestDecoder:
             raise HttpError(505, f"version {version!r}")
         if target[0] != "/" or "#" in target:
             _check_target(method, target)
-        plain = target[0] == "/" and "%" not in target
-        line = RequestLine(method, target, version, target.partition("?")[0] if plain else None)
+        line = RequestLine(method, target, version)
         shared = self._shared
         if len(text) <= _LONGEST_KNOWN:
             if len(shared.request_lines) >= _KNOWN_LINES:

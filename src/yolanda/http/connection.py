@@ -45,14 +45,32 @@ class HttpConnection:
     """
 
     __slots__ = (
-        "_batch", "_body", "_closing", "_context", "_deadline", "_decoder",
-        "_discarding", "_draining", "_iterator", "_peer_done", "_processing", "_request",
-        "_response", "_since", "connection",
-    )  # fmt: skip
+        "_batch",
+        "_body",
+        "_closing",
+        "_deadline",
+        "_decoder",
+        "_discarding",
+        "_draining",
+        "_encoder",
+        "_handler",
+        "_iterator",
+        "_limits",
+        "_peer_done",
+        "_processing",
+        "_request",
+        "_response",
+        "_since",
+        "_streaming",
+        "connection",
+    )
 
     def __init__(self, connection: TcpConnection, context: HttpContext) -> None:
         self.connection = connection
-        self._context = context
+        self._handler = context.handler
+        self._limits = context.limits
+        self._streaming = context.streaming
+        self._encoder = context.encoder
         self._decoder = RequestDecoder(context.parsers)
         # An exchange that is over when its handler returns leaves no trace in these two.
         self._request: HttpRequest | None = None  # its body or its response is not complete
@@ -79,20 +97,21 @@ class HttpConnection:
     def on_message(self, connection: TcpConnection, buffer: Buffer) -> None:
         """Serve what has come, as far as it can be served now."""
         decoder = self._decoder
-        if self._closing:
-            buffer.retrieve_all()
-            return
-        if self._request is not None and not decoder.body_expected:
-            if len(buffer) >= self._context.limits.pipeline_size:
-                connection.pause_reading()  # the client is far ahead of its response
-            return
+        if self._request is not None or self._closing:
+            if self._closing:
+                buffer.retrieve_all()
+                return
+            if not decoder.body_expected:
+                if len(buffer) >= self._limits.pipeline_size:
+                    connection.pause_reading()  # the client is far ahead of its response
+                return
         data = buffer.retrieve_all()
         size = len(data)
         position = 0
-        head_had_begun = decoder.in_head
+        head_had_begun = decoder.fed
         self._processing = True
         try:
-            while position < size and not self._closing:
+            while position < size:
                 if self._request is None:
                     position = decoder.decode_head(data, position)
                     request = decoder.request
@@ -108,27 +127,30 @@ class HttpConnection:
                     self._take_body(piece)
                 else:
                     break  # its response comes first
+                if self._closing:
+                    break
         except HttpError as error:
             self._refuse(error)
         finally:
             self._processing = False
-            if self._batch:
-                self._send_batch()
+        batch = self._batch
+        if batch:
+            connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
         if position < size and not self._closing:
             buffer.append(data[position:] if position else data)
-            if decoder.in_head and not (head_had_begun and position == 0):
+            if decoder.fed and not (head_had_begun and position == 0):
                 self._since = connection.loop.now
-                self._deadline.at(self._since + self._context.limits.header_timeout)
+                self._deadline.at(self._since + self._limits.header_timeout)
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
 
     def _await_body(self, request: HttpRequest) -> None:
         self._request = request
         self._discarding = False
-        self._deadline.at(self.connection.loop.now + self._context.limits.body_timeout)
+        self._deadline.at(self.connection.loop.now + self._limits.body_timeout)
         if self._decoder.expects_continue:
             self._emit(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._context.streaming:
+        if self._streaming:
             self._serve(request)
 
     def _take_body(self, piece: bytes) -> None:
@@ -138,7 +160,7 @@ class HttpConnection:
         if self._discarding:
             if complete:
                 self._request = None
-        elif not self._context.streaming:
+        elif not self._streaming:
             self._body.append(piece)
             if complete:
                 request.body = b"".join(self._body)
@@ -160,31 +182,36 @@ class HttpConnection:
         response.http_connection = self
         response.request = request
         try:
-            if request.method == "OPTIONS" and request.target == "*":
+            if request.line.target == "*":
                 response.headers["Allow"] = _METHODS
             else:
-                self._context.handler(request, response)
-            if response.plain and self._request is None:
+                self._handler(request, response)
+            body = response.body
+            status = response.status
+            if (
+                response.plain
+                and type(body) is bytes
+                and request.line.ordinary
+                and self._request is None
+                and status not in _NO_CONTENT
+            ):
                 # What nearly every response is; `finish` would come to the same.
-                body = response.body
-                status = response.status
-                if type(body) is bytes and request.method != "HEAD" and status not in _NO_CONTENT:
-                    keep_alive = not (response.close or self._draining) and request.keep_alive
-                    self._batch.append(
-                        self._context.encoder.encode(
-                            status,
-                            response.content_type,
-                            keep_alive,
-                            body,
-                            self.connection.loop.now,
-                        )
+                keep_alive = not (response.close or self._draining) and request.keep_alive
+                response.finished = True
+                self._batch.append(
+                    self._encoder.encode(
+                        status,
+                        response.content_type,
+                        keep_alive,
+                        body,
+                        self.connection.loop.now,
                     )
-                    response.finished = True
-                    if not keep_alive:
-                        self._close_gracefully()
-                    elif len(body) > _LARGE or not self._processing:
-                        self._send_batch()
-                    return
+                )
+                if not keep_alive:
+                    self._close_gracefully()
+                elif len(body) > _LARGE or not self._processing:
+                    self._send_batch()
+                return
         except Exception:
             log.exception("the handler raised for %s", request.summary)
             self._fail(response)
@@ -277,7 +304,7 @@ class HttpConnection:
             return False
         if self._decoder.body_expected:
             left = self._decoder.body_left
-            return left is not None and left <= self._context.limits.discard_size
+            return left is not None and left <= self._limits.discard_size
         return True
 
     def _send_whole(self, response: HttpResponse, keep_alive: bool) -> bool:
@@ -297,14 +324,14 @@ class HttpConnection:
                 return False
         framing = b"" if response.status in (204, 304) else b"Content-Length: %d\r\n" % len(body)
         now = self.connection.loop.now
-        head = self._context.encoder.encode_head(response, keep_alive, now, framing)
+        head = self._encoder.encode_head(response, keep_alive, now, framing)
         self._emit(head if response.has_no_body else head + body)
         return True
 
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
         now = self.connection.loop.now
         framing = b"Content-Length: %d\r\n" % body.count
-        self._emit(self._context.encoder.encode_head(response, keep_alive, now, framing))
+        self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
         if response.has_no_body:
             body.file.close()
         else:
@@ -376,7 +403,7 @@ class HttpConnection:
             response.close = True  # HTTP/1.0 knows no other end
             keep_alive = False
         now = self.connection.loop.now
-        self._emit(self._context.encoder.encode_head(response, keep_alive, now, framing))
+        self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
         response.started = True
         response.announced_close = not keep_alive
         self.connection.on_write_completed = self._handle_write_completed
@@ -436,11 +463,8 @@ class HttpConnection:
             self.connection.send_in_loop(data)
 
     def _send_batch(self) -> None:
-        batch = self._batch
-        if batch:
-            data = batch[0] if len(batch) == 1 else b"".join(batch)
-            batch.clear()
-            self.connection.send_in_loop(data)
+        if self._batch:
+            self.connection.send_in_loop(_joined(self._batch))
 
     def _handle_write_completed(self, connection: TcpConnection) -> None:
         if self._iterator is not None:
@@ -455,11 +479,11 @@ class HttpConnection:
         self._draining = True
         if self._request is None:
             self._since = self.connection.loop.now
-            self._deadline.at(self._since + self._context.limits.drain_grace)
+            self._deadline.at(self._since + self._limits.drain_grace)
 
     def _end_with_peer(self) -> None:
         """The client sends no more and has all its answers."""
-        if self._decoder.in_head:
+        if self._decoder.fed:
             self._refuse(HttpError(400, "the request ends in its head"))
         else:
             self._close_gracefully()
@@ -478,7 +502,7 @@ class HttpConnection:
         if not self.connection.reading:
             self.connection.resume_reading()
         self.connection.shutdown()
-        self._deadline.at(self.connection.loop.now + self._context.limits.linger_timeout)
+        self._deadline.at(self.connection.loop.now + self._limits.linger_timeout)
 
     def _handle_end_of_stream(self, connection: TcpConnection) -> None:
         self._peer_done = True
@@ -511,7 +535,7 @@ class HttpConnection:
         connection = self.connection
         if connection.closed:
             return
-        limits = self._context.limits
+        limits = self._limits
         now = connection.loop.now
         heard = max(connection.last_read, connection.last_write)
         late: HttpError | None = None
@@ -524,7 +548,7 @@ class HttpConnection:
             late = HttpError(408, "the body did not come")
         elif self._request is not None:
             due = now + limits.keep_alive_timeout  # the application takes its time
-        elif self._decoder.in_head:
+        elif self._decoder.fed:
             due = self._since + limits.header_timeout
             late = HttpError(408, "the head did not come")
         elif self._draining:
@@ -539,11 +563,18 @@ class HttpConnection:
             connection.close()
 
 
+def _joined(batch: list[bytes]) -> bytes:
+    """Empty ``batch``, and return what was in it."""
+    data = b"".join(batch)
+    batch.clear()
+    return data
+
+
 def _no_request() -> HttpRequest:
     """What stands for a request that was refused."""
     request = HttpRequest()
-    request.line = RequestLine("GET", "/", "HTTP/1.1", "/")
-    request.method = request.line.method
+    request.line = RequestLine("GET", "/", "HTTP/1.1")
+    request.path = "/"
     request.keep_alive = False
     return request
 

@@ -1,7 +1,6 @@
 """A request as its handler sees it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from yolanda.address import Address
@@ -9,14 +8,19 @@ from yolanda.http.headers import Headers
 from yolanda.transport.tcp_connection import TcpConnection
 
 
-class RequestLine(NamedTuple):
-    """The first line of a request, understood."""
+class RequestLine:
+    """The first line of a request, understood; the requests that begin with it share it."""
 
-    method: str
-    target: str
-    version: str
-    path: str | None
-    """The target's path; `None` where it takes more than cutting the query off."""
+    __slots__ = ("method", "ordinary", "path", "raw_path", "target", "version")
+
+    def __init__(self, method: str, target: str, version: str) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.raw_path = _path_of(target)
+        self.path = unquote(self.raw_path)
+        self.ordinary = method != "HEAD" and target != "*"
+        """Whether its response may have a body, and is the handler's."""
 
 
 class HttpRequest:
@@ -29,8 +33,8 @@ class HttpRequest:
     # Set one by one by who makes it, which costs half of what a constructor does.
     line: RequestLine
     """Its first line."""
-    method: str
-    """``"GET"``, ``"POST"`` ..."""
+    path: str
+    """The path, without the query, its percent-encoded bytes decoded as UTF-8."""
     head: bytes
     """Request line and fields as they came, with the empty line that ends them."""
     keep_alive: bool
@@ -57,6 +61,11 @@ class HttpRequest:
         return f"{self.method} {self.target} {self.version}"
 
     @property
+    def method(self) -> str:
+        """``"GET"``, ``"POST"`` ..."""
+        return self.line.method
+
+    @property
     def target(self) -> str:
         """What stands between method and version, as it came: mostly path and query."""
         return self.line.target
@@ -67,21 +76,9 @@ class HttpRequest:
         return self.line.version
 
     @property
-    def path(self) -> str:
-        """The path, without the query, its percent-encoded bytes decoded as UTF-8."""
-        return self.line.path or unquote(self.raw_path)
-
-    @property
     def raw_path(self) -> str:
         """The path, without the query, as it came."""
-        target = self.target
-        if target[0] != "/" and "://" in target:  # absolute-form (RFC 9112, section 3.2.2)
-            _, _, rest = target.partition("://")
-            slash = min(rest.find(mark) % (len(rest) + 1) for mark in "/?")
-            target = rest[slash:]
-            if target[:1] != "/":
-                target = "/" + target
-        return target.partition("?")[0]
+        return self.line.raw_path
 
     @property
     def query(self) -> str:
@@ -112,3 +109,13 @@ class HttpRequest:
     def resume(self) -> None:
         """Undo `pause`."""
         self.connection.resume_reading()
+
+
+def _path_of(target: str) -> str:
+    if target[0] != "/" and "://" in target:  # absolute-form (RFC 9112, section 3.2.2)
+        rest = target.partition("://")[2]
+        authority = rest.partition("/")[0].partition("?")[0]
+        target = rest[len(authority) :]
+        if not target.startswith("/"):
+            target = "/" + target
+    return target.partition("?")[0]

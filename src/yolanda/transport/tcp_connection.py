@@ -48,6 +48,9 @@ class ConnectionState(enum.Enum):
     """The descriptor is closed."""
 
 
+_CONNECTED = ConnectionState.CONNECTED  # once, and not through the enumeration each time
+
+
 class TcpConnection:
     """A stream connection that belongs to one loop; a server or a client makes it.
 
@@ -421,7 +424,7 @@ class TcpConnection:
 
     def send_in_loop(self, data: bytes) -> None:
         """`send` for a protocol that is in the loop's thread and has bytes."""
-        if self._output is None and self.state is ConnectionState.CONNECTED:
+        if self._output is None and self.state is _CONNECTED:
             try:
                 sent = self._socket_send(data)
             except BlockingIOError:
