@@ -78,9 +78,14 @@ class HttpServer(TcpServer):
                 loop.close()
             raise
 
-    def run(self, stop_timeout: float = STOP_TIMEOUT) -> None:
+    def run(
+        self,
+        stop_timeout: float = STOP_TIMEOUT,
+        on_started: Callable[[], object] | None = None,
+    ) -> None:
         """Start, serve until SIGINT or SIGTERM, stop gracefully within ``stop_timeout`` seconds.
 
+        ``on_started()`` is called when clients can connect.
         A second signal ends what is left at once.  Outside the main thread, where Python delivers
         no signals, `stop` is what ends it.
         """
@@ -92,6 +97,8 @@ class HttpServer(TcpServer):
             loop.add_signal_handler(number, self._handle_signal, stop_timeout)
         try:
             self.start()
+            if on_started is not None:
+                on_started()
             loop.run()
         finally:
             for number in signals:

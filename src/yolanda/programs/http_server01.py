@@ -60,6 +60,6 @@ def serve(
         level=logging.DEBUG if trace else logging.INFO,
     )
     server = HttpServer(address, on_request, threads=threads, dispatcher=dispatcher)
-    if not trace:
-        print(f"serving http://{server.address}/ (Ctrl+C stops it)", flush=True)
-    server.run()
+    server.run(
+        on_started=lambda: print(f"serving http://{server.address}/ (Ctrl+C stops it)", flush=True)
+    )
