@@ -1,0 +1,178 @@
+"""What is sent to a server, and what came of it: one `Sample` for each run.
+
+Load generators run where this process runs: `run` pins itself to the client's core.
+"""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import processor_time
+from servers.page import PAGE
+
+ECHO_CLIENT = Path(__file__).resolve().parent / "echo_client.py"
+PATIENCE = 30.0  # seconds beyond its duration after which wrk is given up
+
+# The request of Firefox for a page: ten header fields and a cookie.
+BROWSER_FIELDS = {
+    "Host": "www.example.org",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en-US,en;q=0.5",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Connection": "keep-alive",
+    "Cookie": "session=7f3a9c51e2d84b06a1c8f4e97d20b35c; theme=dark; visited=1763971200",
+    "Upgrade-Insecure-Requests": "1",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "none",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The figures of one run; all times in seconds."""
+
+    cpu: float  # of the server, for each request or message
+    rate: float  # requests or messages a second
+    p99: float  # the time within which 99 of 100 were answered
+    busy: float  # share of the time in which the server ran
+    waiting: float  # share in which it was ready to run and another process had its core
+    client: float | None  # processor time of the client for each message, if it told
+    errors: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A load under its name: ``run(port, session, seconds)`` applies it to a server."""
+
+    name: str
+    connections: int
+    run: Callable[[int, int, int], Sample]
+
+
+def http_workloads(connections: int) -> list[Workload]:
+    """The two requests."""
+    return [
+        Workload("small GET", connections, partial(_run_wrk, connections, {})),
+        Workload("browser's GET", connections, partial(_run_wrk, connections, BROWSER_FIELDS)),
+    ]
+
+
+def echo_workloads(connections: int) -> list[Workload]:
+    """The two messages."""
+    return [
+        Workload("echo of 64 bytes", connections, partial(_run_echo_client, connections, 64)),
+        Workload("echo of 64 KiB", connections, partial(_run_echo_client, connections, 65536)),
+    ]
+
+
+def check_page(port: int) -> None:
+    """Ask for the page once; raise `RuntimeError` if the answer is another one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    kind = response.getheader("Content-Type", "")
+    if (response.status, body) != (200, PAGE) or not kind.startswith("text/html"):
+        raise RuntimeError(f"answered {response.status} {kind!r} with {body[:200]!r}")
+
+
+def wrk_version() -> str:
+    """Name wrk's version."""
+    shown = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    return " ".join((shown.stdout or shown.stderr).split()[:2])
+
+
+def warm_up_http(port: int) -> None:
+    """Send a second of requests, so that Python has specialised the code that is measured."""
+    _wrk(port, 1, 16, BROWSER_FIELDS)
+
+
+# ---- wrk ---------------------------------------------------------------------------------
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+def _run_wrk(
+    connections: int, fields: dict[str, str], port: int, session: int, seconds: int
+) -> Sample:
+    before = processor_time.snapshot(session)
+    output = _wrk(port, seconds, connections, fields)
+    return read_wrk(output, processor_time.elapsed(before, processor_time.snapshot(session)))
+
+
+def _wrk(port: int, seconds: int, connections: int, fields: dict[str, str]) -> str:
+    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    for name, value in fields.items():
+        command += ["-H", f"{name}: {value}"]
+    command.append(f"http://127.0.0.1:{port}/")
+    finished = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=seconds + PATIENCE
+    )
+    if finished.returncode:
+        raise RuntimeError(f"wrk ended with {finished.returncode}: {finished.stderr.strip()}")
+    return finished.stdout
+
+
+def read_wrk(output: str, times: processor_time.Times) -> Sample:
+    """Take the figures out of what wrk prints; raise `RuntimeError` if they are not there."""
+    done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", output)
+    tail = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", output)
+    if done is None or tail is None or not int(done[1]):
+        raise RuntimeError(f"wrk got no answer:\n{output.strip()}")
+    requests = int(done[1])
+    seconds = float(done[2]) * _UNITS[done[3]]
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    broken = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    errors = int(refused[1]) if refused else 0
+    errors += sum(map(int, broken.groups())) if broken else 0
+    return Sample(
+        cpu=times.running / requests,
+        rate=requests / seconds,
+        p99=float(tail[1]) * _UNITS[tail[2]],
+        busy=times.running / seconds,
+        waiting=times.waiting / seconds,
+        client=None,
+        errors=errors,
+    )
+
+
+# ---- our own client ----------------------------------------------------------------------
+
+
+def _run_echo_client(connections: int, size: int, port: int, session: int, seconds: int) -> Sample:
+    command = [sys.executable, str(ECHO_CLIENT), str(port), "--connections", str(connections)]
+    command += ["--size", str(size), "--seconds", str(seconds)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as client:
+        assert client.stdin and client.stdout and client.stderr
+        if client.stdout.readline() != "ready\n":
+            raise RuntimeError(f"the echo client failed: {client.stderr.read().strip()}")
+        before = processor_time.snapshot(session)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        answer = client.stdout.readline()
+        times = processor_time.elapsed(before, processor_time.snapshot(session))
+        if not answer:
+            raise RuntimeError(f"the echo client failed: {client.stderr.read().strip()}")
+    figures = json.loads(answer)
+    messages, duration = figures["messages"], figures["seconds"]
+    return Sample(
+        cpu=times.running / messages,
+        rate=messages / duration,
+        p99=figures["p99"],
+        busy=times.running / duration,
+        waiting=times.waiting / duration,
+        client=figures["client_cpu"] / messages,
+        errors=0,
+    )
