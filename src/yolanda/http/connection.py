@@ -18,6 +18,9 @@ log = logging.getLogger("yolanda.http")
 HttpHandler = Callable[[HttpRequest, HttpResponse], object]
 
 _LARGE = 16384  # bytes of a response that need no company to be worth a system call
+_MANY = 64  # responses that are enough of a company
+_HIGH_WATER = 262144  # bytes that a client has not taken, and no more is done for it
+_LOW_WATER = 65536
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
 _NO_CONTENT = (204, 304)
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -88,6 +91,8 @@ class HttpConnection:
         connection.on_message = self.on_message
         connection.on_end_of_stream = self._handle_end_of_stream
         connection.on_connection_closed = self._handle_closed
+        connection.on_low_water = self._handle_low_water
+        connection.set_water_marks(_HIGH_WATER, _LOW_WATER, pause_reading=True)
         connection.set_timeouts(write=context.limits.write_timeout)
         self._deadline = Deadline(connection.loop, self._check_time)
         self._deadline.at(connection.loop.now + context.limits.keep_alive_timeout)
@@ -112,6 +117,8 @@ class HttpConnection:
         self._processing = True
         try:
             while position < size:
+                if position and connection.queued > _HIGH_WATER:
+                    break  # the client asks more than it takes; see _handle_low_water
                 if self._request is None:
                     position = decoder.decode_head(data, position)
                     request = decoder.request
@@ -197,7 +204,6 @@ class HttpConnection:
             ):
                 # What nearly every response is; `finish` would come to the same.
                 keep_alive = not (response.close or self._draining) and request.keep_alive
-                response.finished = True
                 self._batch.append(
                     self._encoder.encode(
                         status,
@@ -207,9 +213,10 @@ class HttpConnection:
                         self.connection.loop.now,
                     )
                 )
+                response.finished = True
                 if not keep_alive:
                     self._close_gracefully()
-                elif len(body) > _LARGE or not self._processing:
+                elif len(body) > _LARGE or len(self._batch) >= _MANY or not self._processing:
                     self._send_batch()
                 return
         except Exception:
@@ -269,7 +276,7 @@ class HttpConnection:
             elif not self._send_whole(response, keep_alive):
                 self._send_iterable(response)
                 return  # its end comes when all is produced
-        except ValueError:
+        except Exception:
             log.exception("no response can be made for %s", response.request.summary)
             self._fail(response)
             return
@@ -466,6 +473,10 @@ class HttpConnection:
         if self._batch:
             self.connection.send_in_loop(_joined(self._batch))
 
+    def _handle_low_water(self, connection: TcpConnection) -> None:
+        if self._request is None and not self._closing:
+            self._go_on()
+
     def _handle_write_completed(self, connection: TcpConnection) -> None:
         if self._iterator is not None:
             self._pump()
@@ -495,6 +506,8 @@ class HttpConnection:
         reset can overtake the response (RFC 9112, 9.6).
         """
         self._closing = True
+        if self._response is not None:
+            self._response.finished = True  # whoever has deferred it comes too late
         self._request = self._response = None
         self._close_iterator()
         self._send_batch()
