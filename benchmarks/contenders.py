@@ -126,6 +126,10 @@ ECHO = [
 def running(contender: Contender, core: int) -> Iterator[tuple[int, int]]:
     """Run a server pinned to a core; yield its port and its session once it takes connections.
 
+    It has then seen a connection come and go.  For asyncio's sake that has to be so: its 256 KiB
+    for each read are mapped and unmapped, at three times the cost of an echo, until the first end
+    of a stream lets glibc raise its threshold for that (man 3 mallopt, M_MMAP_THRESHOLD).
+
     Raises `RuntimeError`, with what it printed, if it ends or does not answer in time.
     """
     port = _free_port()

@@ -19,20 +19,10 @@ from servers.page import PAGE
 ECHO_CLIENT = Path(__file__).resolve().parent / "echo_client.py"
 PATIENCE = 30.0  # seconds beyond its duration after which wrk is given up
 
-# The request of Firefox for a page: ten header fields and a cookie.
-BROWSER_FIELDS = {
-    "Host": "www.example.org",
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "Accept-Language": "en-US,en;q=0.5",
-    "Accept-Encoding": "gzip, deflate, br, zstd",
-    "Connection": "keep-alive",
-    "Cookie": "session=7f3a9c51e2d84b06a1c8f4e97d20b35c; theme=dark; visited=1763971200",
-    "Upgrade-Insecure-Requests": "1",
-    "Sec-Fetch-Dest": "document",
-    "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Site": "none",
-}
+SMALL: list[str] = []
+"""What wrk asks by itself: a GET with a Host and nothing else."""
+BROWSER = ["--script", str(Path(__file__).resolve().parent / "browser.lua")]
+"""The arguments that make wrk ask as a browser does."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +50,8 @@ class Workload:
 def http_workloads(connections: int) -> list[Workload]:
     """The two requests."""
     return [
-        Workload("small GET", connections, partial(_run_wrk, connections, {})),
-        Workload("browser's GET", connections, partial(_run_wrk, connections, BROWSER_FIELDS)),
+        Workload("small GET", connections, partial(_run_wrk, connections, SMALL)),
+        Workload("browser's GET", connections, partial(_run_wrk, connections, BROWSER)),
     ]
 
 
@@ -95,7 +85,7 @@ def wrk_version() -> str:
 
 def warm_up_http(port: int) -> None:
     """Send a second of requests, so that Python has specialised the code that is measured."""
-    _wrk(port, 1, 16, BROWSER_FIELDS)
+    _wrk(port, 1, 16, BROWSER)
 
 
 # ---- wrk ---------------------------------------------------------------------------------
@@ -103,18 +93,14 @@ def warm_up_http(port: int) -> None:
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
-def _run_wrk(
-    connections: int, fields: dict[str, str], port: int, session: int, seconds: int
-) -> Sample:
+def _run_wrk(connections: int, request: list[str], port: int, session: int, seconds: int) -> Sample:
     before = processor_time.snapshot(session)
-    output = _wrk(port, seconds, connections, fields)
+    output = _wrk(port, seconds, connections, request)
     return read_wrk(output, processor_time.elapsed(before, processor_time.snapshot(session)))
 
 
-def _wrk(port: int, seconds: int, connections: int, fields: dict[str, str]) -> str:
-    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    for name, value in fields.items():
-        command += ["-H", f"{name}: {value}"]
+def _wrk(port: int, seconds: int, connections: int, request: list[str]) -> str:
+    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", *request]
     command.append(f"http://127.0.0.1:{port}/")
     finished = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + PATIENCE
@@ -155,7 +141,9 @@ def _run_echo_client(connections: int, size: int, port: int, session: int, secon
     command += ["--size", str(size), "--seconds", str(seconds)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as client:
-        assert client.stdin and client.stdout and client.stderr
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stderr is not None
         if client.stdout.readline() != "ready\n":
             raise RuntimeError(f"the echo client failed: {client.stderr.read().strip()}")
         before = processor_time.snapshot(session)

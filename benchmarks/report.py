@@ -107,6 +107,7 @@ def print_table(title: str, unit: str, rounds: Rounds, peers: Sequence[str]) -> 
                 f"{_ratio_text(ratio(rounds, name, peer, figure.value)):>12}" for peer in peers
             )
             print(f"    {name:<26}{found.median:>10.{digits}f}   {ends:<19}{columns}")
+    print("  the server's core")
     for name in rounds:
         _print_remarks(name, rounds)
 
@@ -119,19 +120,20 @@ def _print_remarks(name: str, rounds: Rounds) -> None:
     samples = [sample for sample in rounds[name] if sample is not None]
     if not samples:
         return
-    remarks = [f"busy {statistics.median(sample.busy for sample in samples):.0%}"]
-    if statistics.median(sample.busy for sample in samples) < _SLOW_BUSY:
+    busy = statistics.median(sample.busy for sample in samples)
+    remarks = [f"busy {busy:.0%}"]
+    if statistics.median(sample.busy + sample.waiting for sample in samples) < _SLOW_BUSY:
         remarks[0] += " (the client was the limit)"
     waiting = max(sample.waiting for sample in samples)
     if waiting > _DISTURBED:
-        remarks.append(f"kept waiting for its core up to {waiting:.0%} of the time")
+        remarks.append(f"waited for its core up to {waiting:.0%} of a run")
     client = [sample.client for sample in samples if sample.client is not None]
     if client:
-        remarks.append(f"client {statistics.median(client) * 1e6:.2f} us")
+        remarks.append(f"client CPU {statistics.median(client) * 1e6:.2f} us a message")
     errors = sum(sample.errors for sample in samples)
     if errors:
         remarks.append(f"{errors} ERRORS")
-    print(f"  {name}: {', '.join(remarks)}")
+    print(f"    {name}: {', '.join(remarks)}")
 
 
 def print_verdicts(measured: dict[tuple[str, int], Rounds]) -> None:
