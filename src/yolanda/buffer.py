@@ -165,6 +165,7 @@ class Buffer:
         if size is None:
             size = self._write - self._read - start
         else:
+            self._require(size)
             self._require(start + size)
         first = self._read + start
         return memoryview(self._data)[first : first + size].toreadonly()
@@ -200,6 +201,7 @@ class Buffer:
     def peek_int(self, bits: int = 32, signed: bool = False, offset: int = 0) -> int:
         """Read an integer in network byte order, ``offset`` bytes in, and leave it there."""
         width = _width(bits)
+        self._require(offset)
         self._require(offset + width)
         start = self._read + offset
         return int.from_bytes(self._data[start : start + width], "big", signed=signed)
