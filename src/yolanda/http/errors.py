@@ -3,6 +3,15 @@
 from http import HTTPStatus
 
 
+# What RFC 9110 calls otherwise than the RFCs before it, and Python only since 3.13.
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
 class HttpError(Exception):
     """A request that cannot be served: ``status`` is the answer, ``detail`` what was wrong.
 
@@ -17,6 +26,8 @@ class HttpError(Exception):
 
 def reason_of(status: int) -> str:
     """The reason phrase that goes with ``status`` (RFC 9110, section 15)."""
+    if status in _RENAMED:
+        return _RENAMED[status]
     try:
         return HTTPStatus(status).phrase
     except ValueError:

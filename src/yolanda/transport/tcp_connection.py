@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
 from typing import Any, BinaryIO
 
@@ -237,7 +237,7 @@ class TcpConnection:
         if get_ident() == self.loop.thread_id:
             self._send_file_in_loop(piece)
         else:
-            self._hand_over(self._send_file_in_loop, piece)
+            self._hand_over(self._send_file_in_loop, piece, otherwise=piece.finish)
 
     def shutdown(self) -> None:
         """Send what is queued, then half-close: the peer reads the end of the stream.  Any thread.
@@ -465,9 +465,8 @@ class TcpConnection:
         self._output.append(piece)
 
     def _flush_unless_waiting(self) -> None:
-        if self._channel.writing or self._output is None:
-            return
-        self._flush()
+        if not self._channel.writing:
+            self._flush()
         if self._output is not None:
             self._wait_for_room()
 
@@ -642,11 +641,18 @@ class TcpConnection:
         else:
             self._abort_in_loop(TimeoutError(errno.ETIMEDOUT, f"{kind} time-out of {self.name}"))
 
-    def _hand_over(self, callback: Callable[..., object], *args: object) -> None:
+    def _hand_over(
+        self,
+        callback: Callable[..., object],
+        *args: object,
+        otherwise: Callable[[], object] | None = None,
+    ) -> None:
         try:
             self.loop.queue_in_loop(callback, *args)
         except RuntimeError:
             log.debug("%s: its loop is closed", self.name)
+            if otherwise is not None:
+                otherwise()
 
 
 def _discard(connection: TcpConnection, buffer: Buffer) -> None:
@@ -662,4 +668,6 @@ def _freeze(data: Sendable | Sequence[Sendable]) -> list[bytes]:
         return [data.retrieve_all()]
     if isinstance(data, bytearray | memoryview):
         return [bytes(data)]
+    if isinstance(data, str) or not isinstance(data, Iterable):
+        raise TypeError(f"bytes can be sent, or a sequence of them, not {type(data).__name__}")
     return [piece for part in data for piece in _freeze(part)]

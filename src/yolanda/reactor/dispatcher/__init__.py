@@ -1,7 +1,6 @@
 """The dispatchers that this platform has, and the choice among them."""
 
 import os
-import select
 import sys
 from collections.abc import Callable
 
@@ -31,7 +30,7 @@ elif sys.platform != "win32":
     from yolanda.reactor.dispatcher.kqueue import KqueueDispatcher
 
     DISPATCHERS["kqueue"] = KqueueDispatcher
-if hasattr(select, "poll"):
+if sys.platform != "win32":
     DISPATCHERS["poll"] = PollDispatcher
 DISPATCHERS["select"] = SelectDispatcher
 
