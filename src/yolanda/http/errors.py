@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 
-
 # What RFC 9110 calls otherwise than the RFCs before it, and Python only since 3.13.
 _RENAMED = {
     413: "Content Too Large",
