@@ -259,7 +259,7 @@ class RequestDecoder:
 
     def _check_sizes(self, data: bytes, position: int, stop: int) -> None:
         limits = self._shared.limits
-        line_end = data.find(b"\r\n", position, stop)
+        line_end = data.find(b"\r", position, stop)
         if (stop if line_end < 0 else line_end) - position > limits.request_line_size:
             raise HttpError(414, f"a request line of more than {limits.request_line_size} bytes")
         if stop - position > limits.head_size:
