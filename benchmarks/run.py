@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -35,6 +36,7 @@ def main() -> int:
     if server_core == client_core:
         print("there is only one core: server and client share it, and rates and p99 mean little")
     raise_descriptor_limit()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))  # servers with it
     os.sched_setaffinity(0, {client_core})  # load generators inherit it
 
     measured: dict[tuple[str, int], report.Rounds] = {}
