@@ -34,12 +34,12 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # uri-host [":" port]: a name, an IPv4 address, or an address in brackets (RFC 3986, 3.2.2).
 _HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|\[v[0-9a-f]+\.[\w.~!$&'()*+,;=:-]+\]"
+    rb"(?:\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%25[\w.~-]+)?\]|\[v[0-9a-f]+\.[\w.~!$&'()*+,;=:-]+\]"
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?",
     re.ASCII,
 )
 _HOST_FIELD = re.compile(rb"\nhost:([^\r]*)", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 
 _CONNECTION = {True: b"Connection: Keep-Alive\r\n", False: b"Connection: close\r\n"}
 _OWN_FIELDS = {"content-length", "content-type", "connection"}  # written by the encoder itself
@@ -142,13 +142,15 @@ class RequestDecoder:
         """
         shared = self._shared
         fed = self.fed
-        if not fed and data[position] == 13:
+        if not fed and data[position] <= 13:
             # Empty lines before a request are passed over (RFC 9112, 2.2).
             while data.startswith(b"\r\n", position):
                 position += 2
             if data[position:] in (b"", b"\r"):
                 self.request = None
                 return position
+            if data[position] in b"\r\n":  # llhttp passes over these too
+                raise HttpError(400, "half a line end before the request line")
         end = data.find(_END, position + fed - 3 if fed > 3 else position)
         stop = end + 4 if end >= 0 else len(data)
         if stop - position > shared.size_to_check:
@@ -173,6 +175,18 @@ class RequestDecoder:
             piece = data[position:stop]
             self.fed = 0
 
+        # Settled before anything can be refused: a parser that is in the middle of a message must
+        # never meet the request of another connection.
+        complete = parser.complete
+        if not complete:
+            self._keep_parser(parser)
+            keep_alive = parser.should_keep_alive()
+        else:
+            parser.complete = False
+            keep_alive = parser.keep_alive
+            if parser is self._parser or not keep_alive:
+                self._drop_parser()
+
         # llhttp has accepted the head; now for what it lets pass.
         first, second, others = piece.split(b"\r\n", 2)
         line = shared.request_lines.get(first) or self._read_request_line(first)
@@ -184,14 +198,8 @@ class RequestDecoder:
         request.line = line
         request.path = line.path
         request.head = piece
-        request.keep_alive = parser.keep_alive
-        if parser.complete:
-            parser.complete = False
-            if parser is self._parser or not parser.keep_alive:
-                self._drop_parser()
-        else:
-            self._keep_parser(parser)
-            request.keep_alive = parser.should_keep_alive()
+        request.keep_alive = keep_alive
+        if not complete:
             self._begin_body(piece.lower(), line.version)
         return stop
 
@@ -349,7 +357,10 @@ def _check_target(method: str, target: str) -> None:
     """The forms of a target beside a plain path (RFC 9112, 3.2)."""
     if "#" in target:
         raise HttpError(400, "a fragment in the target")
-    if not _ABSOLUTE.match(target) and not (target == "*" and method == "OPTIONS"):
+    if target == "*" and method == "OPTIONS":
+        return
+    absolute = _ABSOLUTE.match(target)
+    if not absolute or absolute[1][0] == ":" or not _HOST.fullmatch(absolute[1].encode("latin-1")):
         raise HttpError(400, f"target {target!r}")
 
 
