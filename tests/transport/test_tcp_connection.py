@@ -193,7 +193,7 @@ def timed(clock: Clock, run_until: RunUntil) -> Iterator[Bench]:
 
 def test_the_life_of_a_connection(bench: Bench) -> None:
     connection = bench.connection
-    assert connection.state is ConnectionState.CONNECTING
+    assert connection.state.value == "connecting"
     bench.establish()
     assert bench.calls == ["connection_completed"]
     assert connection.connected

@@ -78,9 +78,8 @@ class Acceptor:
         """
         if self._channel.loop is not None:
             self._loop.remove_channel(self._channel)
-            if not self._paused:
-                while self._accept_one():
-                    continue
+            while not self._paused and self._accept_one():
+                continue  # the hook may pause, when no more can be served
         if self._retry is not None:
             self._retry.cancel()
         self._bound.close()
