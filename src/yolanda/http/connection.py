@@ -525,7 +525,7 @@ class HttpConnection:
             self._end_with_peer()
 
     def _handle_closed(self, connection: TcpConnection) -> None:
-        self._deadline.cancel()
+        self._deadline.end()
         request, response = self._request, self._response
         self._request = self._response = None
         self._batch = []

@@ -110,6 +110,11 @@ class Channel:
         if events & (WRITE | HANGUP | ERROR) and self.events & WRITE and self.loop is loop:
             self.on_write()
 
+    def end(self) -> None:
+        """Let go of the callbacks and of all that they refer to; after the loop has."""
+        self.on_read = self.on_write = self.on_hangup = _nobody
+        self.on_exception = None
+
     def _watch(self, events: int) -> None:
         if events != self.events:
             self.events = events

@@ -19,11 +19,13 @@ class Deadline:
 
     def __init__(self, loop: EventLoop, callback: Callable[[], object]) -> None:
         self._loop = loop
-        self._callback = callback
+        self._callback: Callable[[], object] | None = callback
         self._timer: Timer | None = None
 
     def at(self, when: float) -> None:
         """Call back at the time ``when`` of the loop's clock, unless that will happen earlier."""
+        if self._callback is None:
+            return
         if self._timer is not None:
             if self._timer.when <= when:
                 return
@@ -31,11 +33,17 @@ class Deadline:
         self._timer = self._loop.call_at(when, self._fire)
 
     def cancel(self) -> None:
-        """Do not call back."""
+        """Do not call back, unless a new time is given."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def end(self) -> None:
+        """Never call back any more, and let go of the callback and of all that it refers to."""
+        self.cancel()
+        self._callback = None
+
     def _fire(self) -> None:
         self._timer = None
-        self._callback()
+        if self._callback is not None:
+            self._callback()

@@ -91,6 +91,8 @@ class EventLoop:
         self._signals: deque[int] = deque()
         self._signal_jobs: dict[int, _Job] = {}
         self._signal_actions: dict[int, object] = {}
+        self.on_exception: Callable[[Exception, str], object] | None = None
+        """Called with what a callback raised and whose callback it was; by default it is logged."""
         self._timer_descriptor: TimerDescriptor | None = None
         self._armed_for = math.inf
         self._events = 0
@@ -371,7 +373,7 @@ class EventLoop:
                 else:
                     channel.handle(events)
             except Exception as error:
-                self._report(channel, error)
+                self._report(repr(channel), error, channel.on_exception)
 
         if self._timers.next_due <= started:
             self._run_timers(started)
@@ -400,8 +402,8 @@ class EventLoop:
         while (timer := self._timers.pop_due(now)) is not None:
             try:
                 timer.callback(*timer.args)
-            except Exception:
-                log.exception("a timer's callback raised, %s", self.name)
+            except Exception as error:
+                self._report("a timer", error)
 
     def _run_jobs(self) -> None:
         # Swapped out whole: what these jobs queue is done in the next turn, so events get theirs.
@@ -410,20 +412,28 @@ class EventLoop:
         for index, (callback, args) in enumerate(jobs):
             try:
                 callback(*args)
-            except Exception:
-                log.exception("a queued callback raised, %s", self.name)
+            except Exception as error:
+                self._report("a queued callback", error)
             except BaseException:
                 with self._lock:
                     self._jobs[:0] = jobs[index + 1 :]  # the rest is not lost
                 raise
 
-    def _report(self, channel: Channel, error: Exception) -> None:
-        log.error("the callback of %r raised, %s", channel, self.name, exc_info=error)
-        if channel.on_exception is not None:
-            try:
-                channel.on_exception(error)
-            except Exception:
-                log.exception("and so did its exception handler, %s", self.name)
+    def _report(
+        self,
+        whose: str,
+        error: Exception,
+        then: Callable[[Exception], object] | None = None,
+    ) -> None:
+        try:
+            if self.on_exception is None:
+                log.error("%s raised, %s", whose, self.name, exc_info=error)
+            else:
+                self.on_exception(error, whose)
+            if then is not None:
+                then(error)
+        except Exception:
+            log.exception("and so did what was to be told of it, %s", self.name)
 
     def _trace_event(self, fd: int, events: int) -> None:
         bits = _COURSE_BITS.get(events & (READ | WRITE), 2)

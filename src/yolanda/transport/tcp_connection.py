@@ -578,7 +578,7 @@ class TcpConnection:
         if self._channel.loop is not None:
             self.loop.remove_channel(self._channel)
         if self._deadline is not None:
-            self._deadline.cancel()
+            self._deadline.end()
         if self._output is not None:
             self._output.clear()
             self._output = None
@@ -598,7 +598,10 @@ class TcpConnection:
         hook = self.on_connection_closed
         if hook is not None:
             self.guard(hook, self)
-        # Nothing of the application is held on to through hooks that refer to each other.
+        # What refers to this connection and is referred to by it is let go, so that all of it is
+        # freed now, and not when the garbage collector comes by.
+        self._channel.end()
+        self.protocol = None
         self.on_message = _discard
         self.on_write_completed = self.on_connection_closed = self.on_end_of_stream = None
         self.on_low_water = self.on_high_water = self.on_timeout = None
