@@ -243,6 +243,9 @@ class HttpConnection:
         if response.started:
             self.connection.abort()
         elif not response.finished:
+            response.finished = True  # whoever has deferred it comes too late
+            if response is self._response:
+                self._response = None
             failure = self._respond_to(response.request)
             failure.status = 500
             self.finish(failure)
