@@ -137,19 +137,36 @@ def _print_remarks(name: str, rounds: Rounds) -> None:
 
 
 def print_verdicts(measured: dict[tuple[str, int], Rounds]) -> None:
-    """Say of each target whether it is met."""
+    """Say of each target whether it is met, by the rounds in which nobody disturbed it."""
     print(f"\nTargets (server CPU, {TARGET_CONNECTIONS} connections, median of the rounds' ratios)")
     for target in TARGETS:
         rounds = measured.get((target.workload, TARGET_CONNECTIONS), {})
-        found = ratio(rounds, OURS, target.peer, _processor)
+        quiet = _quiet(rounds, OURS, target.peer)
+        found = ratio(quiet, OURS, target.peer, _processor)
+        remark = ""
+        if found is None:
+            found = ratio(rounds, OURS, target.peer, _processor)
+            remark = "; no round was quiet"
+        elif len(quiet[OURS]) < len(rounds[OURS]):
+            remark = f"; {len(quiet[OURS])} quiet rounds of {len(rounds[OURS])}"
         line = f"  {target.workload}: "
         if found is None:
             print(f"{line}not measured (target {target.limit:.2f} x {target.peer})")
             continue
         line += f"{found.median:.2f} x {target.peer}"
-        line += f" ({found.least:.2f} - {found.most:.2f}; target {target.limit:.2f}): "
+        line += f" ({found.least:.2f} - {found.most:.2f}{remark}; target {target.limit:.2f}): "
         excess = found.median / target.limit - 1
-        verdict = "met" if excess <= 0 else f"missed by {excess:.0%}"
+        verdict = "met" if excess <= 0 else f"missed by {excess:.1%}"
         if found.least <= target.limit < found.most:
             verdict += ", but the rounds disagree"
         print(line + verdict)
+
+
+def _quiet(rounds: Rounds, name: str, peer: str) -> Rounds:
+    """Keep the rounds in which neither of two contenders had to wait for its core."""
+    pairs = [
+        (ours, theirs)
+        for ours, theirs in zip(rounds.get(name, []), rounds.get(peer, []), strict=False)
+        if ours and theirs and max(ours.waiting, theirs.waiting) <= _DISTURBED
+    ]
+    return {name: [ours for ours, _ in pairs], peer: [theirs for _, theirs in pairs]}
