@@ -148,7 +148,7 @@ def print_verdicts(measured: dict[tuple[str, int], Rounds]) -> None:
             found = ratio(rounds, OURS, target.peer, _processor)
             remark = "; no round was quiet"
         elif len(quiet[OURS]) < len(rounds[OURS]):
-            remark = f"; {len(quiet[OURS])} quiet rounds of {len(rounds[OURS])}"
+            remark = f"; quiet rounds: {len(quiet[OURS])} of {len(rounds[OURS])}"
         line = f"  {target.workload}: "
         if found is None:
             print(f"{line}not measured (target {target.limit:.2f} x {target.peer})")
