@@ -20,6 +20,8 @@ from yolanda.reactor.wakeup import Wakeup
 
 log = logging.getLogger("yolanda.reactor")
 
+_NEVER = 1e9  # seconds
+_LONGEST_WAIT = 86400.0  # seconds; a wait of some weeks overflows epoll_wait's milliseconds
 _COURSE_BITS = {READ: 2, WRITE: 4, READ | WRITE: 6}  # EVENT_READ and EVENT_WRITE in its trace
 _Job = tuple[Callable[..., object], tuple[object, ...]]
 
@@ -152,8 +154,6 @@ class EventLoop:
             return self._turn(timeout)
         finally:
             self._rest()
-            if self._timer_descriptor is not None:
-                self._arm_timer_descriptor()
 
     def stop(self) -> None:
         """End `run` after the turn in which it is.  Any thread; also from a signal handler."""
@@ -350,7 +350,7 @@ class EventLoop:
         due = self._timers.next_due
         if due != math.inf and timeout != 0:
             wait = max(0.0, due - self.clock())
-            timeout = wait if timeout is None else min(timeout, wait)
+            timeout = min(wait, _LONGEST_WAIT) if timeout is None else min(timeout, wait)
         try:
             ready = self._dispatcher.dispatch(timeout)
         finally:
@@ -374,18 +374,31 @@ class EventLoop:
                     channel.handle(events)
             except Exception as error:
                 self._report(repr(channel), error, channel.on_exception)
+            except BaseException:
+                self._rearm(ready)
+                raise
 
+        busy = bool(ready)
         if self._timers.next_due <= started:
+            busy = True
             self._run_timers(started)
         if self._jobs:
+            busy = True
             self._run_jobs()
-        if ready:
+        if busy:
             self._events += len(ready)
             spent = self.clock() - started
             self._callback_seconds += spent
             if spent > self._longest_turn:
                 self._longest_turn = spent
         return len(ready)
+
+    def _rearm(self, ready: list[tuple[int, int]]) -> None:
+        """See that events which an interrupt left unhandled are reported again."""
+        for fd, _ in ready if self.edge_triggered else ():
+            channel = self._channels.get(fd)
+            if channel is not None:
+                self._dispatcher.update(fd, channel.events)
 
     def _rest(self) -> None:
         """Leave a turn: from now on a job must be announced, and so must those that are left."""
@@ -395,11 +408,14 @@ class EventLoop:
             left = bool(self._jobs)
         if left:
             self._wakeup.wake()
+        if self._timer_descriptor is not None:
+            self._arm_timer_descriptor()
 
     def _run_timers(self, now: float) -> None:
         self._lag = now - self._timers.next_due
         self._worst_lag = max(self._worst_lag, self._lag)
-        while (timer := self._timers.pop_due(now)) is not None:
+        newest = self._timers.newest  # what these callbacks set is for the next turn
+        while (timer := self._timers.pop_due(now, newest)) is not None:
             try:
                 timer.callback(*timer.args)
             except Exception as error:
@@ -473,13 +489,16 @@ class EventLoop:
         return timer
 
     def _handle_due_descriptor(self) -> None:
+        # Quiet until the loop rests again: by itself it needs no descriptor to see what is due.
+        assert self._timer_descriptor is not None
+        self._timer_descriptor.arm(_NEVER)
         self._armed_for = math.inf
 
     def _arm_timer_descriptor(self) -> None:
         due = self._timers.next_due
         if self._timer_descriptor is not None and due != self._armed_for:
             self._armed_for = due
-            self._timer_descriptor.arm(max(due - self.clock(), 1e-9) if due != math.inf else 1e9)
+            self._timer_descriptor.arm(min(max(due - self.clock(), 1e-9), _NEVER))
 
     def _require_idle(self) -> None:
         self.assert_in_loop_thread()

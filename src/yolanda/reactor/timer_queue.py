@@ -51,11 +51,12 @@ class TimerQueue:
     however many timers are set and cancelled.  Timers of one time fire in the order they were set.
     """
 
-    __slots__ = ("_cancelled", "_heap", "_number", "next_due")
+    __slots__ = ("_cancelled", "_heap", "newest", "next_due")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
-        self._number = 0
+        self.newest = 0
+        """The number of the last timer that was entered."""
         self._cancelled = 0
         self.next_due = math.inf
         """When the first timer is due (perhaps a cancelled one); infinity when there is none."""
@@ -87,12 +88,16 @@ class TimerQueue:
             self._cancelled = 0
             self._set_next()
 
-    def pop_due(self, now: float) -> Timer | None:
+    def pop_due(self, now: float, newest: float = math.inf) -> Timer | None:
         """Take out the next timer that is due at ``now``; a repeated one is entered again.
+
+        ``newest``: timers that were entered after this number wait for another time.
 
         A repeated timer keeps its rhythm; beats that were missed are skipped, not made up for.
         """
         while self._heap and self._heap[0][0] <= now:
+            if self._heap[0][1] > newest:
+                break
             timer = heapq.heappop(self._heap)[2]
             if not timer.active:
                 self._cancelled -= 1
@@ -111,8 +116,8 @@ class TimerQueue:
         return None
 
     def _push(self, timer: Timer) -> None:
-        self._number += 1  # breaks ties, so that timers are never compared
-        heapq.heappush(self._heap, (timer.when, self._number, timer))
+        self.newest += 1  # breaks ties, so that timers are never compared
+        heapq.heappush(self._heap, (timer.when, self.newest, timer))
         self.next_due = self._heap[0][0]
 
     def _set_next(self) -> None:
