@@ -22,6 +22,7 @@ log = logging.getLogger("yolanda.reactor")
 
 _NEVER = 1e9  # seconds
 _LONGEST_WAIT = 86400.0  # seconds; a wait of some weeks overflows epoll_wait's milliseconds
+_LAST_ROUNDS = 3  # in which queued callbacks are called after a stop
 _COURSE_BITS = {READ: 2, WRITE: 4, READ | WRITE: 6}  # EVENT_READ and EVENT_WRITE in its trace
 _Job = tuple[Callable[..., object], tuple[object, ...]]
 
@@ -136,7 +137,8 @@ class EventLoop:
         try:
             while not self._stopping:
                 self._turn(None)
-            self._run_jobs()
+            for _ in range(_LAST_ROUNDS):  # what ends now may queue something that tells of it
+                self._run_jobs()
         finally:
             self._rest()
             self._stopping = False

@@ -63,5 +63,5 @@ class Wakeup:
 
     def close(self) -> None:
         """Close both ends."""
+        self._writer.close()  # first, since another thread that wakes just now looks at this one
         self._reader.close()
-        self._writer.close()

@@ -73,6 +73,7 @@ class TcpConnection:
         "_channel",
         "_completion_announced",
         "_deadline",
+        "_ends_with_jobs",
         "_fd",
         "_high_water",
         "_is_high",
@@ -133,6 +134,7 @@ class TcpConnection:
         self._is_high = False
         self._completion_announced = False
         self._peer_done = False
+        self._ends_with_jobs = False
         self._reading_wanted = True
         self.input = Buffer()
         """What was received and not yet retrieved."""
@@ -248,6 +250,13 @@ class TcpConnection:
             self._shutdown_in_loop()
         else:
             self._hand_over(self._shutdown_in_loop)
+
+    def shutdown_after_jobs(self) -> None:
+        """`shutdown` as soon as a `WorkerPool` owes it no more results.  In the loop's thread."""
+        if self.jobs:
+            self._ends_with_jobs = True
+        else:
+            self._shutdown_in_loop()
 
     def close(self) -> None:
         """Close at once; what is still queued is dropped.  Any thread.
@@ -404,7 +413,7 @@ class TcpConnection:
 
     def finish_jobs(self) -> None:
         """The worker pool has delivered all results; the peer may have waited for them."""
-        if self._peer_done and self.on_end_of_stream is None:
+        if self._ends_with_jobs or (self._peer_done and self.on_end_of_stream is None):
             self._shutdown_in_loop()
 
     def _handle_hangup(self) -> None:

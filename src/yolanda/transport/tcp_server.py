@@ -99,11 +99,14 @@ class TcpServer:
             threads,
             choice=choice,
             dispatcher=dispatcher,
-            load=lambda loop: len(self._connections[loop]),
+            load=lambda loop: self._loads.get(loop, 0),
         )
         # One set a loop, changed in that loop's thread only; others no more than ask its size.
         self._connections: dict[EventLoop, set[TcpConnection]] = {loop: set()}
-        self._accepted = 0  # handed to a loop and not yet given back; the main loop's own figure
+        # Handed to a loop and not yet given back, in all and for each; the main loop's own figures,
+        # since a connection is handed over before its loop has heard of it.
+        self._accepted = 0
+        self._loads: dict[EventLoop, int] = {}
         self.workers = WorkerPool(workers) if workers else None
         """The pool for what takes long: ``server.workers.submit(connection, function, ...)``."""
         if isinstance(address, str):
@@ -195,9 +198,10 @@ class TcpServer:
     def drain(self, connection: TcpConnection) -> None:
         """Ask ``connection`` to end; in its loop.  A protocol that knows better overrides it.
 
-        Here what is queued is sent, and the connection half-closed.
+        Here the results of the workers are awaited, what is queued is sent, and the connection
+        half-closed.
         """
-        connection.shutdown()
+        connection.shutdown_after_jobs()
 
     # ---- a connection's life -------------------------------------------------------------
 
@@ -209,6 +213,7 @@ class TcpServer:
         connection.owner = self
         connection.on_released = self._handle_released
         self._accepted += 1
+        self._loads[loop] = self._loads.get(loop, 0) + 1
         if self._accepted == self._max_connections:
             self._acceptor.pause()
         loop.run_in_loop(self._establish, connection)
@@ -239,9 +244,10 @@ class TcpServer:
     def _handle_released(self, connection: TcpConnection) -> None:
         """In the connection's loop, after its last hook."""
         self._connections[connection.loop].discard(connection)
-        self.loop.run_in_loop(self._count_released)
+        self.loop.run_in_loop(self._count_released, connection.loop)
 
-    def _count_released(self) -> None:
+    def _count_released(self, loop: EventLoop) -> None:
+        self._loads[loop] -= 1
         if self._accepted == self._max_connections and not self._stopping:
             self._acceptor.resume()
         self._accepted -= 1
