@@ -1,10 +1,12 @@
 """The event loop, the same over every dispatcher."""
 
+import asyncio
 import errno
 import gc
 import logging
 import os
 import select
+import selectors
 import signal
 import socket
 import sys
@@ -619,7 +621,8 @@ def test_an_application_can_hear_of_exceptions(
         fail("1")
 
     loop.on_exception = hear
-    channel = Channel(pair[0].fileno(), read)
+    told: list[Exception] = []
+    channel = Channel(pair[0].fileno(), read, on_exception=told.append)
     loop.add_channel(channel)
     pair[1].send(b"x")
     loop.call_later(0, fail, "2")
@@ -628,7 +631,11 @@ def test_an_application_can_hear_of_exceptions(
     assert heard == [("1", repr(channel)), ("2", "a timer"), ("3", "a queued callback")]
     assert "it fails itself" in caplog.text
     assert "ValueError: 1" not in caplog.text
-    assert loop.run_once(0) == 0
+    pair[1].send(b"x")
+    loop.call_later(0, heard.clear)
+    heard.pop()
+    loop.run_once(5)  # now it fails for the channel's exception
+    assert [str(error) for error in told] == ["1", "1"]  # whose owner is told all the same
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
@@ -1137,3 +1144,117 @@ def test_runs_by_itself_and_then_within_another(inner: EventLoop) -> None:
         inner.run_once(0)
     assert done == ["set outside, due in run", "set in run, due outside"]
     assert not is_readable(fd)
+
+
+def into_asyncio(inner: EventLoop, outer: asyncio.AbstractEventLoop, pair: Pair) -> None:
+    """Everything that can happen to the inner loop, while the outer one runs alone."""
+    done: asyncio.Queue[object] = asyncio.Queue()
+
+    async def main() -> None:
+        outer.add_reader(inner.fileno(), inner.run_once, 0)
+        inner.add_channel(Channel(pair[0].fileno(), lambda: done.put_nowait(pair[0].recv(10))))
+        pair[1].send(b"event")
+        assert await asyncio.wait_for(done.get(), 5) == b"event"
+
+        inner.call_later(0.001, done.put_nowait, "timer")
+        assert await asyncio.wait_for(done.get(), 5) == "timer"
+
+        inner.queue_in_loop(done.put_nowait, "same thread")
+        assert await asyncio.wait_for(done.get(), 5) == "same thread"
+
+        sender = threading.Thread(target=inner.run_in_loop, args=(done.put_nowait, "other thread"))
+        sender.start()
+        assert await asyncio.wait_for(done.get(), 5) == "other thread"
+        sender.join()
+
+        beats = inner.call_every(0.001, done.put_nowait, "beat")
+        for _ in range(3):
+            assert await asyncio.wait_for(done.get(), 5) == "beat"
+        beats.cancel()
+
+        turns = inner.statistics.iterations
+        await asyncio.sleep(0.05)  # nothing happens: the inner loop must not turn
+        assert inner.statistics.iterations <= turns + 2
+        outer.remove_reader(inner.fileno())
+
+    outer.run_until_complete(main())
+
+
+def test_within_asyncio(inner: EventLoop, pair: Pair) -> None:
+    outer = asyncio.new_event_loop()
+    try:
+        into_asyncio(inner, outer, pair)
+    finally:
+        outer.close()
+
+
+@pytest.mark.leaks  # libuv keeps one pipe for signals for as long as the process lives
+def test_within_uvloop(inner: EventLoop, pair: Pair) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    outer = uvloop.new_event_loop()
+    try:
+        into_asyncio(inner, outer, pair)
+    finally:
+        outer.close()
+
+
+def test_within_selectors(inner: EventLoop, pair: Pair) -> None:
+    with selectors.DefaultSelector() as outer:
+        outer.register(inner.fileno(), selectors.EVENT_READ)
+        seen: list[object] = []
+
+        def outer_turns(expected: object) -> None:
+            while expected not in seen:
+                assert outer.select(5), f"not woken for {expected}"
+                inner.run_once(0)
+
+        inner.add_channel(Channel(pair[0].fileno(), lambda: seen.append(pair[0].recv(10))))
+        pair[1].send(b"event")
+        outer_turns(b"event")
+        inner.call_later(0.001, seen.append, "timer")
+        outer_turns("timer")
+        inner.queue_in_loop(seen.append, "same thread")
+        outer_turns("same thread")
+        in_thread(inner.run_in_loop, seen.append, "other thread")
+        outer_turns("other thread")
+        assert outer.select(0) == []
+
+
+def test_a_signal_within_asyncio(inner: EventLoop, signal_before: list[int]) -> None:
+    """Asyncio has the place for wake-up bytes; the inner loop is woken through it."""
+    outer = asyncio.new_event_loop()
+    came: list[str] = []
+
+    async def main() -> None:
+        theirs = asyncio.Event()
+        ours = asyncio.Event()
+        outer.add_signal_handler(signal.SIGUSR2, theirs.set)
+        outer.add_reader(inner.fileno(), inner.run_once, 0)
+        inner.add_signal_handler(signal.SIGUSR1, lambda: [came.append("ours"), ours.set()])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.wait_for(ours.wait(), 5)
+        inner.remove_signal_handler(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)  # asyncio's own still come
+        await asyncio.wait_for(theirs.wait(), 5)
+        outer.remove_signal_handler(signal.SIGUSR2)
+        outer.remove_reader(inner.fileno())
+
+    try:
+        outer.run_until_complete(main())
+    finally:
+        outer.close()
+    assert came == ["ours"]
+
+
+def test_a_loop_within_a_loop_of_its_own_kind(inner: EventLoop, loop: EventLoop) -> None:
+    done: list[str] = []
+    channel = Channel(inner.fileno(), lambda: inner.run_once(0))
+    loop.add_channel(channel)
+    inner.call_later(0.001, done.append, "timer")
+    inner.queue_in_loop(done.append, "job")
+    while len(done) < 2:
+        assert loop.run_once(5)
+        if loop.edge_triggered:
+            channel.rearm()
+    assert done == ["job", "timer"]
+    loop.remove_channel(channel)

@@ -448,10 +448,13 @@ class EventLoop:
                 log.error("%s raised, %s", whose, self.name, exc_info=error)
             else:
                 self.on_exception(error, whose)
-            if then is not None:
-                then(error)
         except Exception:
             log.exception("and so did what was to be told of it, %s", self.name)
+        if then is not None:
+            try:
+                then(error)
+            except Exception:
+                log.exception("and so did what was to be told of it, %s", self.name)
 
     def _trace_event(self, fd: int, events: int) -> None:
         bits = _COURSE_BITS.get(events & (READ | WRITE), 2)
