@@ -1,5 +1,7 @@
 """A time-out that is put off: one timer for all of it."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -114,3 +116,34 @@ def test_a_callback_that_raises_leaves_it_usable(
     go_to(loop, clock, 1020.0)
     assert calls == [1010.0, 1020.0]
     assert caplog.text.count("ValueError: no luck") == 2
+
+
+def test_end_is_for_ever(loop: EventLoop, clock: Clock) -> None:
+    calls: list[float] = []
+    deadline = Deadline(loop, lambda: calls.append(clock.now))
+    deadline.at(1010.0)
+    deadline.end()
+    deadline.at(1011.0)
+    assert loop.statistics.timers == 0
+    go_to(loop, clock, 1020.0)
+    assert calls == []
+
+
+def test_end_lets_go_of_the_callback(loop: EventLoop) -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.deadline = Deadline(loop, self.expire)
+
+        def expire(self) -> None:
+            """What a connection does when its time is over."""
+
+    owner = Owner()
+    owner.deadline.at(2000.0)
+    gone = weakref.ref(owner)
+    owner.deadline.end()
+    gc.disable()
+    try:
+        del owner
+        assert gone() is None  # without the help of the cycle collector
+    finally:
+        gc.enable()

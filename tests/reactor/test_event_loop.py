@@ -415,6 +415,14 @@ def test_refuses_an_interval_without_length(loop: EventLoop, interval: float) ->
         loop.call_every(interval, print)
 
 
+def test_refuses_a_time_that_is_no_number(loop: EventLoop) -> None:
+    """It would stand in the way of all other timers, and the loop would spin."""
+    for call in (loop.call_later, loop.call_at):
+        with pytest.raises(ValueError, match="nan"):
+            call(float("nan"), print)
+    assert loop.statistics.timers == 0
+
+
 def test_a_timer_cancels_another_that_is_due_with_it(clock_loop: EventLoop, clock: Clock) -> None:
     fired: list[str] = []
     clock_loop.call_later(1, lambda: (fired.append("first"), second.cancel()))

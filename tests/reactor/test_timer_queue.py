@@ -183,6 +183,17 @@ def test_a_repeated_timer_cancels_itself() -> None:
     assert pop_all(queue, 100.0) == []
 
 
+def test_what_was_set_meanwhile_can_wait() -> None:
+    queue = TimerQueue()
+    queue.add(1.0, 0.0, nothing, ("old",))
+    newest = queue.newest
+    queue.add(2.0, 0.0, nothing, ("new",))
+    assert queue.pop_due(5.0, newest) is not None
+    assert queue.pop_due(5.0, newest) is None
+    assert queue.next_due == 2.0
+    assert len(queue) == 1
+
+
 class QueueIsSortedList(RuleBasedStateMachine):
     """The plain way: a list of (when, order), searched whole each time."""
 

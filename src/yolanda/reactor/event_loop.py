@@ -488,6 +488,8 @@ class EventLoop:
         args: tuple[object, ...],
     ) -> Timer:
         self.assert_in_loop_thread()
+        if when != when:  # NaN, which has no place in any order
+            raise ValueError(f"a timer needs a time, not {when}")
         timer = self._timers.add(when, interval, callback, args)
         if self._timer_descriptor is not None and not self._running:
             self._arm_timer_descriptor()
