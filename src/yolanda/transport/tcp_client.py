@@ -89,6 +89,9 @@ class TcpClient:
     def connect(self) -> None:
         """Begin to connect; one of the hooks tells what came of it."""
         self.loop.assert_in_loop_thread()
+        if self.connection is not None and self.connection.closed and not self._reconnect:
+            self.connection = None  # over, though its last hook is perhaps the one that runs now
+            self._wanted = False
         if self._wanted:
             raise RuntimeError(f"{self!r} has been told to connect already")
         self._wanted = True
@@ -185,9 +188,13 @@ class TcpClient:
         self._try_next()
 
     def _succeed(self, sock: socket.socket) -> None:
-        if _is_connected_to_itself(sock):
+        try:
+            code = errno.ECONNREFUSED if _is_connected_to_itself(sock) else 0
+        except OSError as error:  # it was lost again just now
+            code = error.errno or errno.ENOTCONN
+        if code:
             sock.close()
-            self._note(errno.ECONNREFUSED)
+            self._note(code)
             self._try_next()
             return
         self._failures = 0
