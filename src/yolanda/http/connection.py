@@ -292,7 +292,7 @@ class HttpConnection:
         if not response.started:
             try:
                 self._start(response)
-            except ValueError:
+            except Exception:
                 log.exception("no response can be made for %s", response.request.summary)
                 self._fail(response)
                 return
@@ -356,18 +356,17 @@ class HttpConnection:
         iterator: Iterator[bytes | str] = iter(response.body)  # type: ignore[arg-type]
         try:
             first = next(iterator, None)  # before the head: what fails here can still be a 500
+            data = b"" if first is None else _as_bytes(first)
         except Exception:
             log.exception("the body raised for %s", response.request.summary)
             self._fail(response)
             return
         self._start(response)
-        if response.has_no_body:
-            first = None
         self._iterator = iterator
-        if first is None:
+        if first is None or response.has_no_body:
             self._end_iterator(response)
         else:
-            self._write_piece(response, _as_bytes(first))
+            self._write_piece(response, data)
             if not self._processing:
                 self._pump()
 
@@ -596,7 +595,11 @@ def _no_request() -> HttpRequest:
 
 
 def _as_bytes(piece: bytes | str) -> bytes:
-    return piece.encode() if isinstance(piece, str) else bytes(piece)
+    if isinstance(piece, str):
+        return piece.encode()
+    if isinstance(piece, int):  # bytes() would make so many zeros of it
+        raise TypeError(f"a piece of a body is bytes or text, not {piece!r}")
+    return bytes(piece)
 
 
 def _close_file(body: FileBody | None) -> None:
