@@ -15,6 +15,7 @@ from yolanda.address import Address, BoundSocket, bind_socket, open_socket, reso
 from yolanda.buffer import BytesLike
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.event_loop import EventLoop
+from yolanda.reactor.timer_queue import Timer
 
 log = logging.getLogger("yolanda.transport")
 
@@ -23,6 +24,9 @@ DATAGRAM_SIZE = 65535
 
 QUEUE_SIZE = 256
 """Datagrams that may wait for the kernel to have room; more are dropped, as a network would."""
+
+RETRY_DELAY = 0.01
+"""Seconds after which a full local receiver is tried again, where the kernel cannot tell."""
 
 _RECEIVES_A_TURN = 64
 
@@ -74,24 +78,23 @@ class DatagramEndpoint:
         """Datagrams that found the queue full."""
         self._bound: BoundSocket | None = None
         self._queue: deque[tuple[bytes, Any]] = deque()
+        self._retry: Timer | None = None
         self._closed = False
         target = Address.parse(peer) if isinstance(peer, str) else peer
-        family, sockaddr = (None, ()) if target is None else resolve(target, socket.SOCK_DGRAM)[0]
+        candidates = [] if target is None else resolve(target, socket.SOCK_DGRAM)
         if own is not None:
             self._bound = bind_socket(own, socket.SOCK_DGRAM, reuse_port=reuse_port)
             self._socket = self._bound.socket
         else:
-            assert family is not None
-            self._socket = open_socket(family, socket.SOCK_DGRAM)
+            self._socket = open_socket(candidates[0][0], socket.SOCK_DGRAM)
         try:
             if broadcast:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             if target is not None:
-                self._socket.connect(sockaddr)
-        except OSError as error:
+                self._connect(target, candidates)
+        except BaseException:
             self._close_socket()
-            text = f"{os.strerror(error.errno or 0)} ({target})"
-            raise OSError(error.errno, text) from error
+            raise
         self.peer = target
         """Where it is connected to."""
         self._channel = Channel(self._socket.fileno(), self._handle_read, self._handle_write)
@@ -129,13 +132,7 @@ class DatagramEndpoint:
         Any thread.  Raises `AddressError`.
         """
         target = Address.parse(address) if isinstance(address, str) else address
-        candidates = resolve(target, socket.SOCK_DGRAM)
-        family = self._socket.family
-        sockaddr = next((s for f, s in candidates if f == family), None)
-        if sockaddr is None and family == socket.AF_INET6:  # dual stack: IPv4 in IPv6's form
-            sockaddr = (f"::ffff:{candidates[0][1][0]}", target.port)
-        if sockaddr is None:
-            raise OSError(errno.EAFNOSUPPORT, f"{target} is of another family than {self.address}")
+        sockaddr = self._choose(target, resolve(target, socket.SOCK_DGRAM))
         self._send(bytes(data), sockaddr)
 
     def connect(self, peer: str | Address | None) -> None:
@@ -144,11 +141,14 @@ class DatagramEndpoint:
         (Course, chapter 18: a datagram socket may be connected again and again.)
         """
         if peer is None:
+            own = self._socket.getsockname()
             _disconnect(self._socket)
             self.peer = None
+            if self._bound is not None and self._socket.getsockname() != own:
+                self._socket.bind(own)  # Linux has taken a port away that was its own choice
             return
         target = Address.parse(peer) if isinstance(peer, str) else peer
-        self._socket.connect(resolve(target, socket.SOCK_DGRAM)[0][1])
+        self._connect(target, resolve(target, socket.SOCK_DGRAM))
         self.peer = target
 
     def join(self, group: str, interface: str | None = None) -> None:
@@ -170,6 +170,8 @@ class DatagramEndpoint:
         self._closed = True
         if self._channel.loop is not None:
             self.loop.remove_channel(self._channel)
+        if self._retry is not None:
+            self._retry.cancel()
         self._queue.clear()
         self._close_socket()
 
@@ -183,6 +185,8 @@ class DatagramEndpoint:
                 return
             except OSError as error:
                 self._report(error)
+                if self._closed:
+                    return
                 continue
             self.received += 1
             if self.on_datagram is not None:
@@ -198,11 +202,32 @@ class DatagramEndpoint:
             self._channel.rearm()
 
     def _handle_write(self) -> None:
+        progress = False
         while self._queue:
             if not self._send_now(*self._queue[0]):
+                if not progress:
+                    self._rest()
                 return
+            if self._closed:
+                return  # the error hook did
             self._queue.popleft()
+            progress = True
         self._channel.disable_writing()
+
+    def _rest(self) -> None:
+        """The socket is said to be writable, and takes nothing; wait a little.
+
+        So it is with a local socket that is not connected: it is its own queue that the kernel
+        looks at, and the receiver's queue that is full.
+        """
+        self._channel.disable_writing()
+        self._retry = self.loop.call_later(RETRY_DELAY, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._handle_write()
+        if self._queue and self._retry is None:
+            self._channel.enable_writing()
 
     def _send(self, data: bytes, sockaddr: Any) -> None:
         if get_ident() == self.loop.thread_id:
@@ -219,7 +244,8 @@ class DatagramEndpoint:
             self.dropped += 1
             return
         self._queue.append((data, sockaddr))
-        self._channel.enable_writing()
+        if self._retry is None:
+            self._channel.enable_writing()
 
     def _send_now(self, data: bytes, sockaddr: Any) -> bool:
         """Whether nothing is left to do for this datagram."""
@@ -235,6 +261,28 @@ class DatagramEndpoint:
         else:
             self.sent += 1
         return True
+
+    def _connect(self, target: Address, candidates: list[tuple[int, Any]]) -> None:
+        sockaddr = self._choose(target, candidates)
+        try:
+            self._socket.connect(sockaddr)
+        except OSError as error:
+            text = f"{os.strerror(error.errno or 0)} ({target})"
+            raise OSError(error.errno, text) from error
+
+    def _choose(self, target: Address, candidates: list[tuple[int, Any]]) -> Any:
+        """That sockaddr of ``target`` which this socket can reach."""
+        family = self._socket.family
+        for candidate, sockaddr in candidates:
+            if candidate == family:
+                return sockaddr
+        both = family == socket.AF_INET6 and not self._socket.getsockopt(
+            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+        )
+        for candidate, sockaddr in candidates:
+            if both and candidate == socket.AF_INET:  # dual stack: IPv4 in IPv6's form
+                return f"::ffff:{sockaddr[0]}", sockaddr[1]
+        raise OSError(errno.EAFNOSUPPORT, f"{target} is of another family than {self.address}")
 
     def _report(self, error: OSError) -> None:
         if self.on_error is None:
