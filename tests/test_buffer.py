@@ -253,6 +253,22 @@ def test_a_steady_stream_stays_in_one_storage() -> None:
     assert len(buffer) == 5
 
 
+def test_moves_no_more_than_was_used_up() -> None:
+    """Little goes in and out of much: compacting each time would be quadratic."""
+    buffer = Buffer(b"x")
+    buffer.append(bytes(99_999))
+    moved = passed = 0
+    for _ in range(5_000):
+        buffer.skip(50)
+        before, spare = buffer._data, buffer.front_spare
+        buffer.append(bytearray(50))
+        passed += 50
+        if buffer._data is not before or buffer.front_spare < spare:
+            moved += len(buffer)
+    assert len(buffer) == 100_000
+    assert moved <= 2 * (100_000 + passed)
+
+
 def test_gives_the_storage_of_a_burst_back() -> None:
     buffer = Buffer(b"x")
     buffer.make_room(1_000_000)
@@ -397,6 +413,18 @@ def test_find_starts_anew_for_another_delimiter() -> None:
     assert buffer.find_crlf() == 7
     assert buffer.find(b";") == 3
     assert buffer.find_crlf() == 7
+
+
+@pytest.mark.parametrize("way", ["retrieve_all", "retrieve", "skip"])
+@pytest.mark.parametrize("adopted", [True, False])
+def test_find_starts_anew_when_the_buffer_ran_empty(way: str, adopted: bool) -> None:
+    buffer = Buffer(b"no line end")
+    if not adopted:
+        buffer.append(b", still")
+    assert buffer.find_lf() == -1
+    getattr(buffer, way)(*(() if way == "retrieve_all" else (len(buffer),)))
+    buffer.append(b"a\nb")
+    assert buffer.find_lf() == 1
 
 
 def test_find_sees_what_was_prepended() -> None:
