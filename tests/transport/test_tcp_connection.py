@@ -1153,6 +1153,34 @@ def test_a_hang_up_while_paused_does_not_spin(bench: Bench, ours_first: bool) ->
     assert connection.error is None
 
 
+def test_what_came_before_a_hang_up_is_read(bench: Bench) -> None:
+    data = os.urandom(300_000)  # several reads
+    connection = bench.establish()
+    connection.pause_reading()
+    connection.shutdown()
+    assert bench.peer.recv(10) == b""
+    bench.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    bench.peer.sendall(data)
+    bench.peer.close()
+    connection.resume_reading()  # now bytes, their end and the hang-up are there at once
+    bench.until_closed()
+    assert bench.received == data
+    assert connection.error is None
+
+
+def test_a_reset_after_a_half_close(bench: Bench) -> None:
+    connection = bench.establish(on_end_of_stream=None)
+    bench.peer.shutdown(socket.SHUT_WR)
+    bench.until(bench.loop, lambda: bench.count("end_of_stream") == 1)
+    bench.reset_by_peer()
+    assert bench.turns(0.05) < 10
+    connection.send(b"x")  # with select only now is it seen
+    bench.until_closed()
+    assert connection.error is not None
+    assert connection.error.errno in (errno.ECONNRESET, errno.EPIPE)
+    assert bench.count("connection_closed") == 1
+
+
 def test_a_hang_up_while_paused_and_then_close(bench: Bench) -> None:
     connection = bench.establish()
     connection.pause_reading()
