@@ -38,7 +38,7 @@ _HOST = re.compile(
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?",
     re.ASCII,
 )
-_HOST_FIELD = re.compile(rb"\nhost:([^\r]*)", re.IGNORECASE)
+_HOST_FIELD = re.compile(rb"\n(host:[^\r]*)", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 
 _CONNECTION = {True: b"Connection: Keep-Alive\r\n", False: b"Connection: close\r\n"}
@@ -193,7 +193,7 @@ class RequestDecoder:
         if second not in shared.host_fields or (
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
-            self._check_hosts(piece, second, line)
+            self._check_hosts(piece, line)
         self.request = request = HttpRequest()
         request.line = line
         request.path = line.path
@@ -248,22 +248,24 @@ class RequestDecoder:
             shared.request_lines[text] = line
         return line
 
-    def _check_hosts(self, head: bytes, second: bytes, line: RequestLine) -> None:
+    def _check_hosts(self, head: bytes, line: RequestLine) -> None:
         """There is one Host in HTTP/1.1, never two, and it can be a host (RFC 9112, 3.2)."""
-        hosts = _HOST_FIELD.findall(head)
-        if len(hosts) > 1:
-            raise HttpError(400, "more than one Host")
-        if not hosts:
+        found = _HOST_FIELD.search(head)
+        if found is None:
             if line.version == "HTTP/1.1":
                 raise HttpError(400, "no Host")
             return
-        if not _HOST.fullmatch(hosts[0].strip(b" \t")):
-            raise HttpError(400, f"Host {hosts[0].strip()!r}")
-        if second[:5].lower() == b"host:" and len(second) <= _LONGEST_KNOWN:
-            known = self._shared.host_fields
-            if len(known) >= _KNOWN_LINES:
-                known.clear()
-            known.add(second)
+        if _HOST_FIELD.search(head, found.end()):
+            raise HttpError(400, "more than one Host")
+        field = found[1]
+        known = self._shared.host_fields
+        if field not in known:
+            if not _HOST.fullmatch(field[5:].strip(b" \t")):
+                raise HttpError(400, f"Host {field[5:].strip()!r}")
+            if len(field) <= _LONGEST_KNOWN:
+                if len(known) >= _KNOWN_LINES:
+                    known.clear()
+                known.add(field)
 
     def _check_sizes(self, data: bytes, position: int, stop: int) -> None:
         limits = self._shared.limits
