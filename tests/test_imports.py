@@ -1,0 +1,102 @@
+"""The structure that ARCHITECTURE.md promises: imports run downwards, and the core needs little."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src"
+MODULES = sorted((SOURCE / "yolanda").rglob("*.py"))
+
+LAYERS = [
+    ("yolanda.buffer", "yolanda.address"),
+    ("yolanda.reactor",),
+    ("yolanda.transport",),
+    ("yolanda.framing", "yolanda.heartbeat", "yolanda.http"),
+    ("yolanda.programs",),
+    ("yolanda.cli", "yolanda.__main__"),
+]
+
+
+def module_name(path: Path) -> str:
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def layer_of(name: str) -> int | None:
+    for number, prefixes in enumerate(LAYERS):
+        if any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes):
+            return number
+    return None
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node, node.module or ""
+
+
+def is_for_types_only(tree: ast.Module, statement: ast.stmt) -> bool:
+    return any(
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        and statement in node.body
+        for node in tree.body
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_run_downwards(path: Path) -> None:
+    name = module_name(path)
+    own = layer_of(name)
+    if own is None:
+        assert name == "yolanda", f"{name} belongs to no layer: name it in this test"
+        return
+    tree = ast.parse(path.read_text())
+    for statement, target in imported(tree):
+        if target.startswith("yolanda.") and not is_for_types_only(tree, statement):
+            other = layer_of(target)
+            assert other is not None, f"{name} imports {target}, which is in no layer"
+            assert other <= own, f"{name} imports {target} from a layer above it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_nothing_is_imported_inside_a_function(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            hidden = [target for _, target in imported(node)]
+            assert not hidden, f"{node.name} imports {hidden}"
+
+
+def test_the_core_needs_httptools_alone() -> None:
+    names = [module_name(path) for path in MODULES]
+    core = [name for name in names if name not in ("yolanda.cli", "yolanda.__main__")]
+    program = (
+        "import sys, importlib\n"
+        "before = set(sys.modules)\n"
+        f"for name in {core!r}: importlib.import_module(name)\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names)))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(answer.stdout.split()) - {"yolanda", "httptools"} == set()
+    assert "httptools" in answer.stdout
+
+
+def test_public_names_exist() -> None:
+    program = (
+        "import yolanda, yolanda.http\n"
+        "for package in (yolanda, yolanda.http):\n"
+        "    for name in package.__all__: assert getattr(package, name) is not None, name\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
