@@ -425,17 +425,21 @@ class EventLoop:
 
     def _run_jobs(self) -> None:
         # Swapped out whole: what these jobs queue is done in the next turn, so events get theirs.
-        with self._lock:
-            jobs, self._jobs = self._jobs, []
-        for index, (callback, args) in enumerate(jobs):
-            try:
-                callback(*args)
-            except Exception as error:
-                self._report("a queued callback", error)
-            except BaseException:
-                with self._lock:
-                    self._jobs[:0] = jobs[index + 1 :]  # the rest is not lost
-                raise
+        jobs: list[_Job] = []
+        begun = 0
+        try:
+            with self._lock:
+                jobs, self._jobs = self._jobs, jobs
+            for callback, args in jobs:
+                begun += 1
+                try:
+                    callback(*args)
+                except Exception as error:
+                    self._report("a queued callback", error)
+        except BaseException:  # an interrupt may also come between two of them
+            with self._lock:
+                self._jobs[:0] = jobs[begun:]  # the rest is not lost
+            raise
 
     def _report(
         self,
