@@ -83,8 +83,10 @@ def test_the_core_needs_httptools_alone() -> None:
         "import sys, importlib\n"
         "before = set(sys.modules)\n"
         f"for name in {core!r}: importlib.import_module(name)\n"
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(*sorted(new - set(sys.stdlib_module_names)))\n"
+        "new = set(sys.modules) - before\n"
+        "files = {name: getattr(sys.modules[name], '__file__', None) for name in new}\n"
+        "print(*sorted({name.partition('.')[0] for name, file in files.items() if file}\n"
+        "              - set(sys.stdlib_module_names)))\n"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
