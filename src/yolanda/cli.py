@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import sys
 from typing import Literal
 
@@ -9,7 +10,6 @@ import click
 from click.shell_completion import get_completion_class
 
 from yolanda import __version__
-from yolanda.address import AddressError
 from yolanda.programs import http_server01
 
 _INSTALL = {
@@ -56,12 +56,13 @@ def cli() -> None:
 )
 @click.option(
     "--dispatcher",
-    type=click.Choice(["auto", "epoll", "poll", "select", "kqueue"]),
+    type=click.Choice(["auto", "epoll", "epoll-et", "kqueue", "poll", "select"]),
     default="auto",
     show_default=True,
     envvar="YOLANDA_DISPATCHER",
     show_envvar=True,
-    help="How a reactor waits for events; auto takes the best that is there.",
+    help="How a reactor waits for events: auto takes the best that is there, epoll-et is epoll "
+    "edge-triggered.",
 )
 @click.option("--trace", is_flag=True, help="Print what the reactors do, in the course's words.")
 def http(address: str, threads: int | Literal["auto"], dispatcher: str, trace: bool) -> None:
@@ -97,14 +98,17 @@ def main() -> None:
         status = cli.main(prog_name="yolanda", standalone_mode=False)
     except click.exceptions.Abort:
         status = 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = error.exit_code
+    except click.ClickException as error:
+        status = _complain(error.format_message(), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (AddressError, ValueError) as error:
-        status = _complain(str(error), 2)
+    except ValueError as error:
+        looked_up = isinstance(error.__cause__, socket.gaierror)
+        status = _complain(str(error), 1 if looked_up else 2)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0)
         text = error.strerror or str(error)
