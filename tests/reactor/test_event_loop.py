@@ -697,7 +697,10 @@ def test_an_interrupt_leaves_run_and_loses_nothing(
     assert done.count("timer") == 1
 
 
-def test_control_c_while_it_waits(loop: EventLoop) -> None:
+def test_control_c_while_it_waits(loop: EventLoop, request: pytest.FixtureRequest) -> None:
+    # A shell starts what it puts in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
     sender.start()
     with pytest.raises(KeyboardInterrupt):
