@@ -560,6 +560,13 @@ def test_a_closed_endpoint(plain: Bench) -> None:
         _ = endpoint.address
 
 
+def test_close_after_the_loop(run_until: RunUntil, tmp_path: Path) -> None:
+    with EventLoop() as loop:
+        endpoint = Bench(loop, run_until).open(f"unix:{tmp_path}/own")
+    endpoint.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_thread_is_told_so(plain: Bench) -> None:
     endpoint = plain.open()
     failures: list[BaseException] = []

@@ -532,6 +532,20 @@ def test_a_loop_that_is_closed_while_it_is_looked_up(
             thread.join(5)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_close_after_the_loop(run_until: RunUntil, full: bool) -> None:
+    with EventLoop() as loop:
+        bench = Bench(loop, run_until)
+        client = bench.client(bench.full_listener() if full else bench.listener())
+        client.connect()
+        if not full:
+            bench.until_calls("completed")
+    client.close()
+    assert bench.calls == ([] if full else ["completed", "closed"])
+    for sock in bench.sockets:
+        sock.close()
+
+
 def test_close_while_it_connects(bench: Bench) -> None:
     client = bench.client(bench.full_listener(), connect_timeout=0.02)
     client.connect()

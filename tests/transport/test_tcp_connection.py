@@ -580,6 +580,16 @@ def test_calls_for_a_closed_loop_are_harmless(run_until: RunUntil, tmp_path: Pat
     assert file.closed
 
 
+def test_close_after_the_loop(loop: EventLoop, run_until: RunUntil) -> None:
+    bench = Bench(loop, run_until)
+    bench.establish()
+    loop.close()
+    bench.connection.close()
+    assert bench.calls == ["connection_completed", "connection_closed"]
+    assert bench.peer_sees() == b""
+    bench.peer.close()
+
+
 # ---- files -------------------------------------------------------------------------------
 
 

@@ -585,6 +585,18 @@ def test_close_tells_while_a_hook_blocks_its_thread(plain: Bench) -> None:
     assert len(closed) == 1
 
 
+def test_close_after_the_loop(bench: Bench) -> None:
+    closed: list[TcpConnection] = []
+    server = bench.serve(on_connection_closed=closed.append)
+    client = bench.connect(server)
+    bench.ask(client)
+    bench.loop.close()
+    server.close()
+    assert len(closed) == 1
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+
+
 def test_close_before_start(plain: Bench) -> None:
     server = TcpServer(plain.loop, "127.0.0.1:0")
     server.close()

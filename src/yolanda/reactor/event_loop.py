@@ -322,7 +322,8 @@ class EventLoop:
             log.debug("delete channel fd == %d, %s", channel.fd, self.name)
         channel.loop = None
         self._channels.remove(channel.fd)
-        self._dispatcher.remove(channel.fd)
+        if not self._closed:  # afterwards its owner may still close it
+            self._dispatcher.remove(channel.fd)
 
     # ---- being looked at -----------------------------------------------------------------
 

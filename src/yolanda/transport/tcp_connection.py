@@ -594,8 +594,10 @@ class TcpConnection:
         if self._sockaddr is None:
             self._remember_peer()
         self._socket.close()
-        # Queued, so that it comes after the hook that may be running now: always the last.
-        self.loop.queue_in_loop(self._tell_closed)
+        if self.loop.closed:
+            self._tell_closed()
+        else:  # queued, so that it comes after the hook that may be running now: always the last
+            self.loop.queue_in_loop(self._tell_closed)
 
     def _remember_peer(self) -> None:
         try:
