@@ -4,13 +4,11 @@ import json
 import mimetypes
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
 from yolanda.http.headers import Headers
 from yolanda.http.request import HttpRequest
-
-if TYPE_CHECKING:
-    from yolanda.http.connection import HttpConnection
+from yolanda.transport.tcp_connection import TcpConnection
 
 Body = bytes | str | Iterable[bytes | str] | None
 
@@ -24,6 +22,21 @@ class FileBody:
         self.file = file
         self.offset = offset
         self.count = count
+
+
+class Exchange(Protocol):
+    """What a response asks of the connection that it goes to."""
+
+    connection: TcpConnection
+
+    def finish(self, response: "HttpResponse") -> None:
+        """Send what is not sent yet.  In the loop's thread."""
+
+    def write(self, response: "HttpResponse", data: bytes) -> None:
+        """Send a piece of the body.  In the loop's thread."""
+
+    def hand_over(self, callback: Callable[..., object], *args: object) -> None:
+        """Have the loop call ``callback(*args)``.  Any thread."""
 
 
 class HttpResponse:
@@ -42,7 +55,7 @@ class HttpResponse:
 
     request: HttpRequest
     """The request that it answers."""
-    http_connection: "HttpConnection"
+    http_connection: "Exchange"
     """Where it will be sent."""
 
     # Most of these are seldom touched: they are the class's until a handler sets its own, and a

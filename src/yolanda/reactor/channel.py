@@ -1,18 +1,26 @@
 """A descriptor, the events it is watched for, and who is called when they come."""
 
+import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from yolanda.reactor.dispatcher.protocol import ERROR, HANGUP, READ, WRITE
-
-if TYPE_CHECKING:
-    from yolanda.reactor.event_loop import EventLoop
+from yolanda.reactor.dispatcher.protocol import ERROR, HANGUP, INVALID, READ, WRITE
 
 Callback = Callable[[], object]
 
 
 def _nobody() -> None:
     """Stands for a callback that was not given: its event is not watched for."""
+
+
+class ChannelOwner(Protocol):
+    """What a channel asks of its loop."""
+
+    def update_channel(self, channel: "Channel") -> None:
+        """Watch it for what it wants now."""
+
+    def remove_channel(self, channel: "Channel") -> None:
+        """Watch it no longer."""
 
 
 class Channel:
@@ -55,7 +63,7 @@ class Channel:
         self.on_write: Callback = on_write or _nobody
         self.on_hangup: Callback = on_hangup or self._leave
         self.on_exception = on_exception
-        self.loop: EventLoop | None = None  # set while the channel is in one
+        self.loop: ChannelOwner | None = None  # set while the channel is in one
         self.since = 0  # the loop's turn in which it was added
 
     def __repr__(self) -> str:
@@ -109,6 +117,9 @@ class Channel:
             self.on_read()
         if events & (WRITE | HANGUP | ERROR) and self.events & WRITE and self.loop is loop:
             self.on_write()
+        if events & INVALID:
+            self._leave()
+            raise OSError(errno.EBADF, f"descriptor {self.fd} was closed before its channel left")
 
     def end(self) -> None:
         """Let go of the callbacks and of all that they refer to; after the loop has."""

@@ -5,13 +5,21 @@ import sys
 from collections.abc import Callable
 
 from yolanda.reactor.dispatcher.poll import PollDispatcher
-from yolanda.reactor.dispatcher.protocol import ERROR, HANGUP, READ, WRITE, EventDispatcher
+from yolanda.reactor.dispatcher.protocol import (
+    ERROR,
+    HANGUP,
+    INVALID,
+    READ,
+    WRITE,
+    EventDispatcher,
+)
 from yolanda.reactor.dispatcher.select import SelectDispatcher
 
 __all__ = [
     "DISPATCHERS",
     "ERROR",
     "HANGUP",
+    "INVALID",
     "READ",
     "WRITE",
     "EventDispatcher",

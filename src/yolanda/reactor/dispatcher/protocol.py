@@ -18,6 +18,9 @@ ERROR = 0x08
 HANGUP = 0x10
 """Both directions are shut; reported whether asked for or not, and what was sent is still there."""
 
+INVALID = 0x20
+"""The descriptor was closed while it was watched; poll and select see it, epoll just forgets."""
+
 
 class EventDispatcher(Protocol):
     """Watches descriptors for one loop.  (Course, chapter 32: ``event_dispatcher``.)

@@ -1,9 +1,10 @@
 """``select(2)``: works everywhere, up to FD_SETSIZE descriptors.  (Course, chapters 20 and 32.)"""
 
 import errno
+import os
 import select
 
-from yolanda.reactor.dispatcher.protocol import READ, WRITE
+from yolanda.reactor.dispatcher.protocol import INVALID, READ, WRITE
 
 FD_SETSIZE = 1024
 """The bits of an ``fd_set`` on every system that has one; a higher descriptor cannot be watched."""
@@ -47,7 +48,12 @@ class SelectDispatcher:
 
     def dispatch(self, timeout: float | None) -> list[tuple[int, int]]:
         """Wait, and list ``(fd, events)``.  Errors and hang-ups show as `READ` and `WRITE`."""
-        readable, writable, _ = select.select(self._readers, self._writers, (), timeout)
+        try:
+            readable, writable, _ = select.select(self._readers, self._writers, (), timeout)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return [(fd, INVALID) for fd in self._readers | self._writers if not _is_open(fd)]
         if not writable:
             return [(fd, READ) for fd in readable]
         ready = dict.fromkeys(readable, READ)
@@ -63,3 +69,11 @@ class SelectDispatcher:
         """Forget all descriptors."""
         self._readers.clear()
         self._writers.clear()
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
