@@ -20,6 +20,8 @@ LAYERS = [
     ("yolanda.cli", "yolanda.__main__"),
 ]
 
+PROGRAMS = LAYERS.index(("yolanda.programs",))
+
 
 def module_name(path: Path) -> str:
     name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
@@ -62,6 +64,8 @@ def test_imports_run_downwards(path: Path) -> None:
         return
     tree = ast.parse(path.read_text())
     for statement, target in imported(tree):
+        if target == "yolanda":  # the public names stand above all that they are made of
+            assert own >= PROGRAMS, f"{name} imports from the package itself"
         if target.startswith("yolanda.") and not is_for_types_only(tree, statement):
             other = layer_of(target)
             assert other is not None, f"{name} imports {target}, which is in no layer"
