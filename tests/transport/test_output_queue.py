@@ -105,6 +105,21 @@ def test_pieces_may_be_added_while_others_wait(pair: Pair) -> None:
     assert bytes(arrived) == first + second
 
 
+def test_one_turn_sends_a_bounded_amount(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_queue, "BYTES_A_TURN", 1000)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(600))
+    with path.open("rb") as file:
+        queue = filled(b"x" * 600)
+        for _ in range(3):
+            queue.append(FilePiece(file, 0, 600))
+        assert queue.write_to(pair[0]) == 1200  # a piece is not cut for it
+        assert queue.write_to(pair[0]) == 1200
+        assert queue.write_to(pair[0]) == 0
+
+
 def test_clear_drops_all(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100)

@@ -15,6 +15,7 @@ import pytest
 from yolanda.buffer import Buffer
 from yolanda.reactor.dispatcher import DISPATCHERS
 from yolanda.reactor.event_loop import EventLoop
+from yolanda.transport import output_queue, tcp_connection
 from yolanda.transport.tcp_connection import ConnectionState, TcpConnection
 
 RunUntil = Callable[..., None]
@@ -529,6 +530,25 @@ def test_sends_from_many_threads_arrive_whole(bench: Bench) -> None:
         assert turn == turns[number]  # the order of one thread is kept
         turns[number] += 1
     assert turns == [messages] * threads_count
+
+
+def test_one_fast_reader_leaves_turns_to_the_others(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (output_queue, tcp_connection):
+        monkeypatch.setattr(module, "BYTES_A_TURN", 10_000)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(10_000))
+    connection = bench.establish()
+    with path.open("rb") as file:
+        for _ in range(20):  # the kernel would take it all at once
+            connection._enqueue(output_queue.FilePiece(file, 0, 10_000))
+        connection._flush_unless_waiting()
+        assert connection.queued == 190_000
+        before = bench.loop.statistics.iterations
+        bench.until(bench.loop, lambda: not connection.queued)
+        assert bench.loop.statistics.iterations - before >= 19
+        assert bench.collect(200_000) == bytes(200_000)
 
 
 def test_shutdown_and_close_from_another_thread(bench: Bench) -> None:

@@ -8,6 +8,10 @@ from typing import BinaryIO
 
 _PIECES_AT_ONCE = 64  # far below IOV_MAX (1024), and more than a packet's worth of small ones
 _FILE_BYTES_AT_ONCE = 1 << 20
+
+BYTES_A_TURN = 4 << 20
+"""Bytes sent in one turn, so that one fast reader of much does not starve the other connections."""
+
 _NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP}
 
 
@@ -87,11 +91,12 @@ class OutputQueue:
     def write_to(self, sock: socket.socket) -> int:
         """Send pieces until all are gone or the kernel takes no more; return the bytes sent.
 
-        Small pieces go together by one ``sendmsg``, a file by ``sendfile``.  Raises `OSError` for
-        a connection that is broken, after taking account of what was sent before.
+        After `BYTES_A_TURN` it is left at that, though the kernel might take more.  Small pieces
+        go together by one ``sendmsg``, a file by ``sendfile``.  Raises `OSError` for a connection
+        that is broken, after taking account of what was sent before.
         """
         total = 0
-        while self._pieces:
+        while self._pieces and total < BYTES_A_TURN:
             first = self._pieces[0]
             try:
                 if isinstance(first, FilePiece):

@@ -20,7 +20,7 @@ from yolanda.buffer import Buffer, BytesLike
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.deadline import Deadline
 from yolanda.reactor.event_loop import EventLoop
-from yolanda.transport.output_queue import FilePiece, OutputQueue
+from yolanda.transport.output_queue import BYTES_A_TURN, FilePiece, OutputQueue
 
 log = logging.getLogger("yolanda.transport")
 
@@ -515,6 +515,8 @@ class TcpConnection:
         if not output.size:
             self._output = None
             self._channel.disable_writing()
+        elif sent >= BYTES_A_TURN and self.loop.edge_triggered:
+            self._channel.rearm()  # the edge was not used up
         if self._is_high and output.size <= self._low_water:
             self._is_high = False
             self._update_reading()
