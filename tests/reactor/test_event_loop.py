@@ -906,6 +906,29 @@ def test_a_number_that_changed_hands_within_the_batch(
         os.close(turn[0])
 
 
+def test_a_descriptor_that_is_closed_under_its_channel(
+    loop: EventLoop, sockets: Callable[[], Pair], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of the application; but the loop neither ends nor spins, and others are served."""
+    (closed, _closed_peer), (ours, theirs) = sockets(), sockets()
+    told: list[Exception] = []
+    read: list[bytes] = []
+    channel = Channel(closed.fileno(), lambda: None, on_exception=told.append)
+    loop.add_channel(channel)
+    loop.add_channel(Channel(ours.fileno(), lambda: read.append(ours.recv(10))))
+    closed.close()
+    theirs.send(b"x")
+    for _ in range(3):
+        loop.run_once(0)
+    assert read == [b"x"]
+    assert loop.run_once(0) == 0
+    if loop._dispatcher.name in ("poll", "select"):  # epoll and kqueue forget it by themselves
+        assert channel.loop is None
+        assert f"descriptor {channel.fd} was closed before its channel left" in str(told[0])
+        assert len(told) == 1
+        assert str(told[0]) in caplog.text
+
+
 def test_a_channel_added_in_a_turn_is_seen_in_the_next(
     loop: EventLoop, sockets: Callable[[], Pair]
 ) -> None:

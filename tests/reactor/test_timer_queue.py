@@ -117,12 +117,13 @@ def test_set_and_cancelled_again_and_again() -> None:
 
 def test_sweeping_amends_when_the_next_is_due() -> None:
     queue = TimerQueue()
-    early = [queue.add(1.0, 0.0, nothing, (n,)) for n in range(100)]
+    early = [queue.add(1.0, 0.0, nothing, (n,)) for n in range(65)]
     queue.add(9.0, 0.0, nothing, ("late",))
     for timer in early:
+        assert queue.next_due == 1.0
         timer.cancel()
-    queue.pop_due(0.0)
-    assert len(queue) == 1
+    assert len(queue._heap) == len(queue) == 1
+    assert queue.next_due == 9.0
     assert pop_all(queue, 1.0) == []
     assert queue.next_due == 9.0
 
