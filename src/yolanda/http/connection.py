@@ -126,7 +126,7 @@ class HttpConnection:
                         break
                     request.connection = connection
                     if decoder.body_expected:
-                        self._await_body(request)
+                        self._await_body(request, position < size)
                     else:
                         self._serve(request)
                 elif decoder.body_expected:
@@ -151,14 +151,21 @@ class HttpConnection:
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
 
-    def _await_body(self, request: HttpRequest) -> None:
+    def _await_body(self, request: HttpRequest, begun: bool) -> None:
         self._request = request
         self._discarding = False
         self._deadline.at(self.connection.loop.now + self._limits.body_timeout)
-        if self._decoder.expects_continue:
-            self._emit(b"HTTP/1.1 100 Continue\r\n\r\n")
+        decoder = self._decoder
+        if begun:
+            decoder.expects_continue = False
         if self._streaming:
             self._serve(request)
+        response = self._response
+        if decoder.expects_continue and not (
+            self._discarding or self._closing or (response is not None and response.started)
+        ):
+            decoder.expects_continue = False
+            self._emit(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_body(self, piece: bytes) -> None:
         request = self._request
@@ -175,13 +182,22 @@ class HttpConnection:
                 self._request = None
                 self._serve(request)
         else:
-            if piece and request.on_body is not None:
-                self.connection.guard(request.on_body, piece)
-            if complete:
+            if piece:
+                self._hand_body(request, piece)
+            if complete and self._request is request:
                 if self._response is None:
                     self._request = None
-                if request.on_body is not None:
-                    self.connection.guard(request.on_body, b"")
+                self._hand_body(request, b"")
+
+    def _hand_body(self, request: HttpRequest, piece: bytes) -> None:
+        if request.on_body is None:
+            return
+        try:
+            request.on_body(piece)
+        except Exception:
+            log.exception("on_body raised for %s", request.summary)
+            if self._response is not None:
+                self._fail(self._response)
 
     def _serve(self, request: HttpRequest) -> None:
         """Call the handler, and send its response unless it wants to finish it later."""
@@ -227,6 +243,8 @@ class HttpConnection:
             if not response.finished:
                 self._request = request
                 self._response = response
+                if self._streaming and not self._decoder.body_expected:
+                    self._hand_body(request, b"")  # there is none
         else:
             self.finish(response)
 
@@ -258,10 +276,13 @@ class HttpConnection:
             return
         request = self._request or _no_request()
         refusal = self._respond_to(request)
+        waiting = self._response is not None
         refusal.status = error.status
         refusal.text(f"{error}\n")
         refusal.close = True
         self.finish(refusal)
+        if waiting and request.on_disconnect is not None:  # its handler waits for more
+            self.connection.guard(request.on_disconnect)
 
     # ---- responses -----------------------------------------------------------------------
 
@@ -314,6 +335,8 @@ class HttpConnection:
             return False
         if self._decoder.body_expected:
             left = self._decoder.body_left
+            if self._decoder.expects_continue:
+                return False  # without a 100 the body may come, or may not
             return left is not None and left <= self._limits.discard_size
         return True
 
@@ -340,7 +363,7 @@ class HttpConnection:
 
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
         now = self.connection.loop.now
-        framing = b"Content-Length: %d\r\n" % body.count
+        framing = b"" if response.status == 204 else b"Content-Length: %d\r\n" % body.count
         self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
         if response.has_no_body:
             body.file.close()
@@ -447,10 +470,13 @@ class HttpConnection:
             self._close_gracefully()
         elif self._decoder.body_expected:
             self._discarding = True  # the next request stands behind this body
+            self.connection.resume_reading()
         else:
             self._request = None
             if not self._processing:
                 self._go_on()
+            elif self._streaming:
+                self.connection.resume_reading()  # its handler may have paused
 
     def _go_on(self) -> None:
         """A deferred response is out: look at what came meanwhile."""
@@ -560,7 +586,8 @@ class HttpConnection:
                 due = now + limits.linger_timeout  # the write time-out watches over this
         elif self._decoder.body_expected and connection.reading:
             due = connection.last_read + limits.body_timeout
-            late = HttpError(408, "the body did not come")
+            if not self._discarding:  # else it has its response
+                late = HttpError(408, "the body did not come")
         elif self._request is not None:
             due = now + limits.keep_alive_timeout  # the application takes its time
         elif self._decoder.fed:
