@@ -532,6 +532,17 @@ def test_a_signal_before_the_loop_waits(loop: EventLoop, signal_before: list[int
     loop.close()
 
 
+def test_the_interpreter_itself_wakes_the_loop_for_a_signal(
+    loop: EventLoop, signal_before: list[int]
+) -> None:
+    """Else one that comes just before the loop goes to sleep would wait for the next event."""
+    loop.add_signal_handler(signal.SIGUSR1, print)
+    fd = signal.set_wakeup_fd(-1)
+    assert fd == loop._wakeup._writer.fileno()
+    signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    loop.close()
+
+
 def test_a_signal_from_within_a_callback(loop: EventLoop, signal_before: list[int]) -> None:
     calls: list[int] = []
     loop.add_signal_handler(signal.SIGUSR1, calls.append, 1)
@@ -1145,6 +1156,23 @@ def test_an_earlier_timer_and_a_later_one(inner: EventLoop) -> None:
     assert done == ["first", "second", "third"]
     assert turns < 20
     assert not is_readable(fd)
+
+
+@pytest.mark.parametrize("name", [name for name in DISPATCHERS if name not in ("select", "poll")])
+def test_a_descriptor_that_is_readable_too_early(name: str, clock: Clock) -> None:
+    """The kernel's clock and the loop's need not agree: then it is told again."""
+    with EventLoop(name, clock=clock) as inner:
+        done: list[str] = []
+        fd = inner.fileno()
+        inner.call_later(0.001, done.append, "timer")
+        for _ in range(3):
+            assert is_readable(fd, 5)
+            inner.run_once(0)
+            assert done == []
+        clock.now += 1
+        assert is_readable(fd, 5)
+        inner.run_once(0)
+        assert done == ["timer"]
 
 
 def test_a_cancelled_timer_wakes_at_most_once(inner: EventLoop) -> None:
