@@ -183,3 +183,19 @@ def test_a_callback_that_blocks(loop: EventLoop) -> None:
     assert [made.closed for made in loops] == [True, False, True]
     release.set()
     assert threads[1].stop(5)
+
+
+def test_all_are_told_before_the_first_is_waited_for(loop: EventLoop) -> None:
+    """So that stopping takes as long as the slowest, not as long as all together."""
+    pool = ThreadPool(loop, 2)
+    pool.start()
+    second = pool._threads[1]._thread
+    ended: list[bool] = []
+
+    def wait_for_the_second() -> None:
+        second.join(5)
+        ended.append(not second.is_alive())
+
+    pool.loops[0].run_in_loop(wait_for_the_second)
+    assert pool.stop(10)
+    assert ended == [True]
