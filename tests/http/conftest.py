@@ -47,7 +47,11 @@ class Client:
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect((address.host, address.port))
+        try:
+            self.socket.connect((address.host, address.port))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""
         self.ended = False
@@ -159,7 +163,9 @@ class Served:
         self.stopped = threading.Event()
         self.server: HttpServer
         self.loop: EventLoop
-        self._thread = threading.Thread(target=self._run, name="http server under test")
+        self._thread = threading.Thread(
+            target=self._run, name="http server under test", daemon=True
+        )
         self._thread.start()
         assert self._ready.wait(PATIENCE)
         if self._error is not None:
@@ -208,6 +214,14 @@ class Served:
         self.loop.queue_in_loop(run)
         assert done.wait(PATIENCE)
         return results[0]
+
+    def settle(self) -> None:
+        """Wait until all loops have done what they were asked so far."""
+        self.call(lambda: None)
+        for loop in self.server.loops:
+            done = threading.Event()
+            loop.queue_in_loop(done.set)
+            assert done.wait(PATIENCE)
 
     @property
     def connections(self) -> int:

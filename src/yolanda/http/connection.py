@@ -593,10 +593,10 @@ class HttpConnection:
         elif self._decoder.fed:
             due = self._since + limits.header_timeout
             late = HttpError(408, "the head did not come")
-        elif self._draining:
-            due = max(self._since, heard) + limits.drain_grace
         else:
-            due = heard + limits.keep_alive_timeout
+            idle = limits.drain_grace if self._draining else limits.keep_alive_timeout
+            due = max(self._since, heard) if self._draining else heard
+            due = (now if connection.queued else due) + idle  # not idle while it still sends
         if due > now:
             self._deadline.at(due)
         elif late is not None:
