@@ -105,6 +105,7 @@ class HttpServer(TcpServer):
                 loop.remove_signal_handler(number)
             self.close()
             if self._own_loop:
+                loop.run_once(0)  # for the last hooks of connections that were cut off
                 loop.close()
 
     def stop(

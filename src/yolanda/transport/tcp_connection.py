@@ -510,7 +510,8 @@ class TcpConnection:
         if sent:
             self.last_write = self.loop.now
         if error is not None:
-            self._close(error)
+            # Reset: the peer must not take a file that became too short for a whole one.
+            self._abort_in_loop(error)
             return
         if not output.size:
             self._output = None
