@@ -18,8 +18,8 @@ PAGES = [
 BLOCK = re.compile(r"^```python( run)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
-# Instead of serving for ever, the main loop of a program runs for a moment, at a port of the kernel's
-# choice. What it makes is closed with the process.
+# Instead of serving for ever, the main loop of a program runs for a moment, at a port of the
+# kernel's choice. What it makes is closed with the process.
 SHORTENED = """
 import threading
 from yolanda import EventLoop
