@@ -651,3 +651,28 @@ def test_a_file_that_shrinks_meanwhile_is_no_clean_end(
             received = client.data
         assert len(received) < 50_000_000
     eventually(keeper.all_closed)
+
+
+def test_endless_empty_pieces_hold_nobody_up(serve: Callable[..., Any]) -> None:
+    pieces = Pieces(b"")
+
+    def handler(request: HttpRequest, response: HttpResponse) -> None:
+        if request.path == "/endless":
+            response.body = pieces
+        else:
+            response.text("still here")
+
+    served = serve(handler)
+    with served.connect() as client:
+        client.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"still here" in served.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert pieces.ended.wait(20)
+
+
+def test_head_with_a_length_that_was_not_made(serve: Callable[..., Any]) -> None:
+    def handler(request: HttpRequest, response: HttpResponse) -> None:
+        response.headers["Content-Length"] = "123456"
+
+    answer = serve(handler).exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"\r\nContent-Length: 123456\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")

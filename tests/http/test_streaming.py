@@ -428,3 +428,17 @@ def test_an_expectation_that_nobody_knows(serve: Callable[..., Any]) -> None:
         client.send(EXPECT.replace(b"100-continue", b"miracles"))
         assert client.read().status == 417
         assert client.at_end()
+
+
+def test_to_pause_a_request_without_a_body_is_harmless(serve: Callable[..., Any]) -> None:
+    def handler(request: HttpRequest, response: HttpResponse) -> None:
+        request.pause()
+        response.text(request.path)
+
+    served = serve(handler, streaming=True)
+    answer = served.exchange(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % 1)
+    assert answer.endswith(b"/1")
+    with served.connect() as client:
+        for number in range(3):
+            client.send(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+            assert client.read().body == b"/%d" % number

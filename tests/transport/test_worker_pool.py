@@ -353,3 +353,19 @@ def test_another_thread_cannot_submit(bench: Bench) -> None:
 def test_sizes_that_make_no_sense(threads: int, jobs: int) -> None:
     with pytest.raises(ValueError, match=str(min(threads, jobs))):
         WorkerPool(threads, jobs_a_connection=jobs)
+
+
+def test_an_application_that_pauses_stays_paused(run_until: RunUntil) -> None:
+    bench = Bench(run_until, 2, jobs_a_connection=1)
+    bench.gate.add("a")
+    connection, peer = bench.connect()
+    peer.sendall(b"a")
+    bench.until(lambda: bench.gate.started)
+    assert not connection.reading
+    connection.pause_reading()
+    bench.gate.open()
+    assert bench.receive(peer, 3) == b"<a>"
+    assert not connection.reading
+    connection.resume_reading()
+    assert connection.reading
+    bench.close()

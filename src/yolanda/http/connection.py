@@ -23,6 +23,7 @@ _HIGH_WATER = 262144  # bytes that a client has not taken, and no more is done f
 _LOW_WATER = 65536
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
 _NO_CONTENT = (204, 304)
+_PUMP_PIECES = 4096  # the same for an iterable of empty or tiny pieces
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -96,6 +97,11 @@ class HttpConnection:
         connection.set_timeouts(write=context.limits.write_timeout)
         self._deadline = Deadline(connection.loop, self._check_time)
         self._deadline.at(connection.loop.now + context.limits.keep_alive_timeout)
+
+    @property
+    def body_coming(self) -> bool:
+        """Whether a part of the request's body is still to come."""
+        return self._decoder.body_expected
 
     # ---- requests ------------------------------------------------------------------------
 
@@ -355,7 +361,11 @@ class HttpConnection:
                 body = bytes(body)
             else:
                 return False
-        framing = b"" if response.status in (204, 304) else b"Content-Length: %d\r\n" % len(body)
+        length = len(body)
+        fields = response.extra_fields
+        if fields is not None and not body and response.has_no_body:
+            length = int(fields.get("content-length") or 0)  # a HEAD that knows without making it
+        framing = b"" if response.status in (204, 304) else b"Content-Length: %d\r\n" % length
         now = self.connection.loop.now
         head = self._encoder.encode_head(response, keep_alive, now, framing)
         self._emit(head if response.has_no_body else head + body)
@@ -396,10 +406,12 @@ class HttpConnection:
     def _pump(self) -> None:
         response = self._response
         iterator = self._iterator
-        produced = 0
+        produced = pieces = 0
         while response is not None and iterator is not None and not self.connection.queued:
-            if produced >= _PUMP_SIZE:
-                return  # on_write_completed comes in the next turn
+            if produced >= _PUMP_SIZE or pieces >= _PUMP_PIECES:
+                if not produced:  # else on_write_completed comes in the next turn
+                    self.connection.loop.queue_in_loop(self._pump)
+                return
             try:
                 piece = next(iterator, None)
                 if piece is None:
@@ -411,6 +423,7 @@ class HttpConnection:
                 self.connection.abort()  # the client must not take what it has for the whole
                 return
             produced += len(data)
+            pieces += 1
             self._write_piece(response, data)
 
     def _end_iterator(self, response: HttpResponse) -> None:

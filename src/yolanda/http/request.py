@@ -103,8 +103,13 @@ class HttpRequest:
         return self.connection.peer_address
 
     def pause(self) -> None:
-        """Read no more of the body for now: back-pressure for a streaming handler."""
-        self.connection.pause_reading()
+        """Read no more of the body for now: back-pressure for a streaming handler.
+
+        Without effect when all of it is here: what comes next is another request.
+        """
+        protocol = self.connection.protocol
+        if protocol is not None and protocol.body_coming:
+            self.connection.pause_reading()
 
     def resume(self) -> None:
         """Undo `pause`."""

@@ -81,6 +81,7 @@ class TcpConnection:
         "_output",
         "_pauses_when_high",
         "_peer_done",
+        "_reading_held",
         "_reading_wanted",
         "_sockaddr",
         "_socket",
@@ -136,6 +137,7 @@ class TcpConnection:
         self._peer_done = False
         self._ends_with_jobs = False
         self._reading_wanted = True
+        self._reading_held = False
         self.input = Buffer()
         """What was received and not yet retrieved."""
         self.state = ConnectionState.CONNECTING
@@ -292,6 +294,11 @@ class TcpConnection:
         """Undo `pause_reading`.  What is in ``input`` already is not announced again."""
         self._reading_wanted = True
         self.last_read = self.loop.now
+        self._update_reading()
+
+    def hold_reading(self, on: bool) -> None:
+        """Pause reading beside `pause_reading`, which stays the application's; for `WorkerPool`."""
+        self._reading_held = on
         self._update_reading()
 
     @property
@@ -549,7 +556,7 @@ class TcpConnection:
             self.guard(self.on_low_water, self)
 
     def _update_reading(self) -> None:
-        wanted = self._reading_wanted and not self._peer_done
+        wanted = self._reading_wanted and not (self._reading_held or self._peer_done)
         if self.closed:
             return
         if wanted and not (self._is_high and self._pauses_when_high):

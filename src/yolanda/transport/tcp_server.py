@@ -206,7 +206,8 @@ class TcpServer:
     # ---- a connection's life -------------------------------------------------------------
 
     def _handle_accept(self, sock: socket.socket, peer: Any) -> None:
-        loop = self._pool.next_loop(peer)
+        # The host alone: the port is another one for each connection of the same peer.
+        loop = self._pool.next_loop(peer[0] if isinstance(peer, tuple) else peer)
         if self._no_delay and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = TcpConnection(loop, sock, peer)

@@ -54,7 +54,7 @@ class WorkerPool:
             connection.jobs = deque()
         connection.jobs.append((future, then))
         if len(connection.jobs) == self._limit:
-            connection.pause_reading()
+            connection.hold_reading(True)
         future.add_done_callback(lambda _: self._announce(connection))
 
     def close(self, wait: bool = True) -> None:
@@ -78,7 +78,7 @@ class WorkerPool:
             if not connection.closed:
                 connection.guard(_finish, connection, future, then)
         if was_full and len(jobs) < self._limit:
-            connection.resume_reading()
+            connection.hold_reading(False)
         if not jobs:
             connection.finish_jobs()
 
