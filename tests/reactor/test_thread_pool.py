@@ -123,8 +123,8 @@ def test_one_that_fails_stops_those_before_it(
     made: list[EventLoopThread] = []
 
     class ThirdFails(EventLoopThread):
-        def __init__(self, name: str, dispatcher: str) -> None:
-            super().__init__(name, "nonsense" if len(made) == 2 else dispatcher)
+        def __init__(self, name: str, dispatcher: str, *rest: object) -> None:
+            super().__init__(name, "nonsense" if len(made) == 2 else dispatcher, *rest)
             made.append(self)
 
     monkeypatch.setattr(thread_pool, "EventLoopThread", ThirdFails)

@@ -2,9 +2,7 @@
 
 import functools
 import logging
-import signal
 import socket
-import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -83,30 +81,12 @@ class HttpServer(TcpServer):
         stop_timeout: float = STOP_TIMEOUT,
         on_started: Callable[[], object] | None = None,
     ) -> None:
-        """Start, serve until SIGINT or SIGTERM, stop gracefully within ``stop_timeout`` seconds.
-
-        ``on_started()`` is called when clients can connect.
-        A second signal ends what is left at once.  Outside the main thread, where Python delivers
-        no signals, `stop` is what ends it.
-        """
-        loop = self.loop
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if threading.current_thread() is not threading.main_thread():
-            signals.clear()
-        for number in signals:
-            loop.add_signal_handler(number, self._handle_signal, stop_timeout)
+        """`TcpServer.run`; a loop that the server made itself is closed then."""
         try:
-            self.start()
-            if on_started is not None:
-                on_started()
-            loop.run()
+            super().run(stop_timeout, on_started)
         finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-            self.close()
             if self._own_loop:
-                loop.run_once(0)  # for the last hooks of connections that were cut off
-                loop.close()
+                self.loop.close()
 
     def stop(
         self, timeout: float = STOP_TIMEOUT, on_stopped: Callable[[], object] | None = None
@@ -114,7 +94,7 @@ class HttpServer(TcpServer):
         """Stop gracefully, see `TcpServer.stop`; the response of every request is still sent.
 
         A request that is on its way on an idle connection is waited for `HttpLimits.drain_grace`
-        seconds.  If `run` runs the loop, it returns when all is done.
+        seconds.  If `run` runs the loop, it returns when all is done.  Any thread.
         """
         if on_stopped is None and self._own_loop:
             on_stopped = self.loop.stop
@@ -123,9 +103,6 @@ class HttpServer(TcpServer):
     def drain(self, connection: TcpConnection) -> None:
         """Let ``connection`` answer what it was asked, and close."""
         connection.protocol.drain()
-
-    def _handle_signal(self, stop_timeout: float) -> None:
-        self.stop(0 if self.stopping else stop_timeout, self.loop.stop)
 
     def _speak_http(self, connection: TcpConnection) -> None:
         loop = connection.loop

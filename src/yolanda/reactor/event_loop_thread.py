@@ -3,6 +3,7 @@
 import itertools
 import logging
 import threading
+from collections.abc import Callable
 
 from yolanda.reactor.event_loop import EventLoop
 
@@ -15,12 +16,20 @@ class EventLoopThread:
     """Runs an `EventLoop` in a thread of its own.  (Course, chapter 33.)
 
     - ``name``: of the thread and its loop; ``Thread-1`` and so on by default;
-    - ``dispatcher``: the name of the loop's dispatcher.
+    - ``dispatcher``: the name of the loop's dispatcher;
+    - ``on_exit(error)``: told, in this thread, of a `SystemExit` or `KeyboardInterrupt` that a
+      callback raised; the loop then goes on until it is stopped.  Without it the thread ends.
     """
 
-    def __init__(self, name: str | None = None, dispatcher: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        dispatcher: str = "auto",
+        on_exit: Callable[[BaseException], object] | None = None,
+    ) -> None:
         self.name = name or f"Thread-{next(_numbers)}"
         self._dispatcher = dispatcher
+        self._on_exit = on_exit
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._ready = threading.Event()
         self._loop: EventLoop | None = None
@@ -66,6 +75,17 @@ class EventLoopThread:
         log.debug("event loop thread init and signal, %s", self.name)
         self._ready.set()
         try:
-            loop.run()
+            self._run_until_stopped(loop)
         finally:
             loop.close()
+
+    def _run_until_stopped(self, loop: EventLoop) -> None:
+        while True:
+            try:
+                loop.run()
+            except BaseException as error:
+                if self._on_exit is None:
+                    raise
+                self._on_exit(error)
+            else:
+                return

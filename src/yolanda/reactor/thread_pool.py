@@ -22,7 +22,8 @@ class ThreadPool:
     - ``dispatcher``: of the threads' loops;
     - ``load``: says how many connections a loop has; for ``"least-connections"``.
 
-    All methods belong to the main loop's thread.
+    A `SystemExit` that a callback raises in one of them leaves the main loop's `run`, as it would
+    if there were no threads.  All methods belong to the main loop's thread.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class ThreadPool:
         loops = []
         try:
             for number in range(1, self._count + 1):
-                thread = EventLoopThread(f"Thread-{number}", self._dispatcher)
+                thread = EventLoopThread(f"Thread-{number}", self._dispatcher, self._pass_on)
                 loops.append(thread.start())
                 self._threads.append(thread)
         except BaseException:
@@ -97,6 +98,10 @@ class ThreadPool:
         ended = [thread.stop(timeout) for thread in threads]  # every one is waited for
         return all(ended)
 
+    def _pass_on(self, error: BaseException) -> None:
+        """In a sub-reactor's thread: whoever wants to end the program ends the main loop's run."""
+        self._main_loop.queue_in_loop(_raise, error)
+
     def _by_turns(self, peer: object) -> EventLoop:
         loop = self.loops[self._turn % len(self.loops)]
         self._turn += 1
@@ -108,3 +113,7 @@ class ThreadPool:
 
     def _by_peer(self, peer: object) -> EventLoop:
         return self.loops[zlib.crc32(repr(peer).encode()) % len(self.loops)]
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -1,7 +1,9 @@
 """A server: an acceptor in the main loop, connections in the loops of a thread pool."""
 
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -145,6 +147,34 @@ class TcpServer:
             self._connections.setdefault(loop, set())
         self._acceptor.start()
 
+    def run(
+        self,
+        stop_timeout: float = STOP_TIMEOUT,
+        on_started: Callable[[], object] | None = None,
+    ) -> None:
+        """Start, serve until SIGINT or SIGTERM, stop gracefully within ``stop_timeout`` seconds.
+
+        It runs the main loop, and returns when all is done.  ``on_started()`` is called when
+        clients can connect.  A second signal ends what is left at once.  Outside the main thread,
+        where Python delivers no signals, ``stop(on_stopped=server.loop.stop)`` is what ends it.
+        """
+        loop = self.loop
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if threading.current_thread() is not threading.main_thread():
+            signals.clear()
+        for number in signals:
+            loop.add_signal_handler(number, self._handle_signal, stop_timeout)
+        try:
+            self.start()
+            if on_started is not None:
+                on_started()
+            loop.run()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+            self.close()
+            loop.run_once(0)  # for the last hooks of connections that were cut off
+
     def stop(
         self, timeout: float = STOP_TIMEOUT, on_stopped: Callable[[], object] | None = None
     ) -> None:
@@ -152,9 +182,11 @@ class TcpServer:
 
         Connections that the kernel had completed are still served.  Each one is asked to end by
         `drain`; when the last is gone the threads end, and then ``on_stopped()`` is called, in the
-        main loop.  A second call sets another time: ``stop(0)`` aborts what is left.
+        main loop.  A second call sets another time: ``stop(0)`` aborts what is left.  Any thread.
         """
-        self.loop.assert_in_loop_thread()
+        if not self.loop.in_loop_thread:
+            self.loop.queue_in_loop(self.stop, timeout, on_stopped)
+            return
         if on_stopped is not None:
             self._on_stopped = on_stopped
         if self._stopped:
@@ -202,6 +234,9 @@ class TcpServer:
         half-closed.
         """
         connection.shutdown_after_jobs()
+
+    def _handle_signal(self, stop_timeout: float) -> None:
+        self.stop(0 if self.stopping else stop_timeout, self.loop.stop)
 
     # ---- a connection's life -------------------------------------------------------------
 
