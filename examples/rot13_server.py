@@ -4,7 +4,6 @@ $ python examples/rot13_server.py [ADDRESS]
 """
 
 import codecs
-import signal
 import sys
 
 from yolanda import Buffer, EventLoop, TcpConnection, TcpServer
@@ -19,11 +18,7 @@ def rot13(connection: TcpConnection, buffer: Buffer) -> None:
 def main(address: str = "127.0.0.1:43211") -> None:
     with EventLoop() as loop:
         server = TcpServer(loop, address, on_message=rot13, threads=2)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop, 5.0, loop.stop)
-        server.start()
-        print(f"serving {server.address}", flush=True)
-        loop.run()
+        server.run(5.0, on_started=lambda: print(f"serving {server.address}", flush=True))
 
 
 if __name__ == "__main__":
