@@ -9,7 +9,7 @@ from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest, RequestLine
-from yolanda.http.response import FileBody, HttpResponse
+from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse
 from yolanda.reactor.deadline import Deadline
 from yolanda.transport.tcp_connection import TcpConnection
 
@@ -22,7 +22,6 @@ _MANY = 64  # responses that are enough of a company
 _HIGH_WATER = 262144  # bytes that a client has not taken, and no more is done for it
 _LOW_WATER = 65536
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
-_NO_CONTENT = (204, 304)
 _PUMP_PIECES = 4096  # the same for an iterable of empty or tiny pieces
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -222,7 +221,7 @@ class HttpConnection:
                 and type(body) is bytes
                 and request.line.ordinary
                 and self._request is None
-                and status not in _NO_CONTENT
+                and status not in NO_CONTENT
             ):
                 # What nearly every response is; `finish` would come to the same.
                 keep_alive = not (response.close or self._draining) and request.keep_alive
@@ -365,7 +364,7 @@ class HttpConnection:
         fields = response.extra_fields
         if fields is not None and not body and response.has_no_body:
             length = int(fields.get("content-length") or 0)  # a HEAD that knows without making it
-        framing = b"" if response.status in (204, 304) else b"Content-Length: %d\r\n" % length
+        framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         now = self.connection.loop.now
         head = self._encoder.encode_head(response, keep_alive, now, framing)
         self._emit(head if response.has_no_body else head + body)

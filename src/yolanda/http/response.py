@@ -13,6 +13,10 @@ from yolanda.transport.tcp_connection import TcpConnection
 Body = bytes | str | Iterable[bytes | str] | None
 
 
+NO_CONTENT = (204, 304)
+"""The statuses whose responses have no body (RFC 9110, 6.4.1)."""
+
+
 class FileBody:
     """A file that is to be sent: ``count`` bytes from ``offset`` on."""
 
@@ -99,7 +103,7 @@ class HttpResponse:
     @property
     def has_no_body(self) -> bool:
         """Whether no body may follow the head, whatever the head says (RFC 9110, 6.4.1)."""
-        return self.request.method == "HEAD" or self.status in (204, 304)
+        return self.request.method == "HEAD" or self.status in NO_CONTENT
 
     @property
     def file_body(self) -> FileBody | None:
