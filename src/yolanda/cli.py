@@ -1,16 +1,27 @@
 """The command line."""
 
-import errno
+import copy
+import inspect
+import io
 import os
+import select
+import signal
 import socket
 import sys
-from typing import Literal
+from typing import Literal, NoReturn
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
 
-from yolanda import __version__
+from yolanda import __version__, labs, programs
+from yolanda.catalogue import Catalogue, Entry, first_line
+from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
+from yolanda.labs.stage import LabFailed, LabSkipped, Stage
 from yolanda.programs import http_server01
+from yolanda.programs.blocking import explain
 
 _INSTALL = {
     "bash": 'eval "$(yolanda completion bash)"   # in ~/.bashrc',
@@ -89,10 +100,193 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "yolanda", "_YOLANDA_COMPLETE").source())
 
 
+class ProgramGroup(click.Group):
+    """The course's programs as commands; each is imported when it is asked for."""
+
+    catalogue = Catalogue(programs)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all programs, in the course's order."""
+        return [entry.name for entry in self.catalogue]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a program's own command, with ``--source`` beside its options."""
+        entry = self.catalogue.find(cmd_name)
+        if entry is None:
+            return None
+        command = copy.copy(entry.load().main)
+        assert isinstance(command, click.Command)
+
+        def show_source(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+            if wanted:
+                _show_source(entry)
+                ctx.exit()
+
+        source = click.Option(
+            ["--source"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=show_source,
+            help="Show the program itself, and exit.",
+        )
+        command.params = [*command.params, source]
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which names are near to the one that is not there."""
+        if args and self.catalogue.find(args[0]) is None:
+            _no_such("program", args[0], self.catalogue, "programs")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Leave the list to a command of its own."""
+        formatter.write_paragraph()
+        formatter.write_text("'yolanda programs' lists the programs.")
+
+
+@cli.group(
+    cls=ProgramGroup,
+    subcommand_metavar="NAME [ARGS]...",
+    context_settings={"max_content_width": 100},
+)
+def run() -> None:
+    """Run a program of the course.
+
+    \b
+    yolanda run NAME --help      what it shows, its options, and a session to try
+    yolanda run NAME --source    the program itself
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A line is seen when it is printed, also through a pipe, whatever bytes came in.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _end)
+
+
+@cli.command("programs")
+def list_programs() -> None:
+    """List the programs of the course by chapter."""
+    _list(Catalogue(programs))
+
+
+@cli.command("labs")
+def list_labs() -> None:
+    """List the labs by chapter: experiments that play and judge themselves."""
+    _list(Catalogue(labs))
+
+
+class LabName(click.ParamType[Entry]):
+    """The name of a lab."""
+
+    name = "NAME"
+    catalogue = Catalogue(labs)
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Entry:
+        """Find the lab."""
+        if isinstance(value, Entry):
+            return value
+        return self.catalogue.find(str(value)) or _no_such(
+            "lab", str(value), self.catalogue, "labs"
+        )
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the name of a lab."""
+        return [
+            CompletionItem(entry.name)
+            for entry in self.catalogue
+            if entry.name.startswith(incomplete)
+        ]
+
+
+@cli.command()
+@click.argument("names", nargs=-1, type=LabName(), metavar="NAME...")
+@click.option("--all", "everything", is_flag=True, help="Play every lab.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a thing before it counts as not seen.",
+)
+def lab(names: tuple[Entry, ...], everything: bool, patience: float) -> None:
+    """Play the experiment NAME, show what each side did, and judge what was seen.
+
+    Both sides are real processes of this machine.  The exit status is 0 if all that was to be seen
+    was seen, 1 if not, and 0 with a reason where the system lacks what the lab needs.
+    """
+    chosen = tuple(LabName.catalogue) if everything else names
+    if not chosen:
+        raise click.UsageError("which lab? 'yolanda labs' lists them, --all plays them all")
+    console = Console(highlight=False)
+    failed = [entry.name for entry in chosen if not _play(console, entry, patience)]
+    if len(chosen) > 1:
+        console.print(f"{len(chosen) - len(failed)} of {len(chosen)} labs showed what they should")
+    if failed:
+        raise click.ClickException(f"not seen in {', '.join(failed)}")
+
+
+def _play(console: Console, entry: Entry, patience: float) -> bool:
+    module = entry.load()
+    show_introduction(console, entry.name, module.__doc__ or "")
+    failure = ""
+    with Stage(patience) as stage:
+        try:
+            module.play(stage)
+        except LabFailed as error:
+            failure = str(error)
+        except LabSkipped as error:
+            console.print(f"skipped: {error}")
+            return True
+    show_transcripts(console, stage.actors, stage.moments)
+    seen = show_verdicts(console, stage.verdicts, failure)
+    console.print()
+    return seen
+
+
+def _list(catalogue: Catalogue) -> None:
+    console = Console(highlight=False)
+    width = max(len(entry.name) for entry in catalogue)
+    for title, entries in catalogue.chapters().items():
+        console.print(f"[bold]{escape(title)}[/bold]")
+        for entry in entries:
+            module = entry.load()
+            name = module.main.name if hasattr(module, "main") else entry.name
+            line = f"  [cyan]{name:<{width}}[/cyan]  {escape(first_line(module))}"
+            console.print(line, soft_wrap=True)
+
+
+def _show_source(entry: Entry) -> None:
+    module = entry.load()
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # lines of a file are not folded
+    console.print(f"[dim]{escape(inspect.getfile(module))}[/dim]", soft_wrap=True)
+    code = inspect.getsource(module)
+    console.print(Syntax(code, "python", theme="ansi_dark", line_numbers=True, word_wrap=True))
+
+
+def _no_such(kind: str, name: str, catalogue: Catalogue, command: str) -> NoReturn:
+    near = catalogue.similar(name)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"'yolanda {command}' lists them"
+    raise click.UsageError(f"there is no {kind} {name!r}; {hint}")
+
+
+def _end(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; an error is one line on the standard error and a status that says so.
 
-    The status is 2 for an argument that is wrong and 1 for what could not be done.
+    The status is 2 for an argument that is wrong, 1 for what could not be done, and 130 after
+    Ctrl+C.
     """
     try:
         status = cli.main(prog_name="yolanda", standalone_mode=False)
@@ -103,19 +297,26 @@ def main() -> None:
         status = error.exit_code
     except click.ClickException as error:
         status = _complain(error.format_message(), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+    except BrokenPipeError as error:
+        if _is_broken(sys.stdout.fileno()):  # nobody reads: say no more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 1
+        else:
+            status = _complain(explain(error), 1)
     except ValueError as error:
         looked_up = isinstance(error.__cause__, socket.gaierror)
         status = _complain(str(error), 1 if looked_up else 2)
     except OSError as error:
-        name = errno.errorcode.get(error.errno or 0)
-        text = error.strerror or str(error)
-        status = _complain(f"{text} [{name}]" if name else text, 1)
+        status = _complain(explain(error), 1)
     sys.exit(status)
 
 
 def _complain(text: str, status: int) -> int:
     click.echo(f"yolanda: error: {text}", err=True)
     return status
+
+
+def _is_broken(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))

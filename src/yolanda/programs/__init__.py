@@ -1,1 +1,1 @@
-"""The programs of the course, one file each."""
+"""The programs of the course, one file each, in a folder a chapter."""

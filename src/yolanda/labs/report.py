@@ -1,0 +1,99 @@
+"""How a lab is shown: its transcripts side by side with times, then what was seen."""
+
+import inspect
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from yolanda.labs.stage import Actor, Moment, Verdict
+
+_LONGEST = 16
+"""Lines that an actor may say in a row before those in the middle are left out."""
+
+
+def show_introduction(console: Console, name: str, document: str) -> None:
+    """Print what the lab asks, and what is to be seen in it."""
+    title, _, rest = inspect.cleandoc(document).partition("\n")
+    console.print(f"[bold]{escape(name)}[/bold]: {escape(title)}")
+    for paragraph in rest.strip().split("\n\n"):
+        lines = paragraph.splitlines()
+        folded = any(line.startswith(" ") for line in lines)  # a listing stays as it is
+        console.print(Text(("\n" if folded else " ").join(lines), style="dim"))
+    console.print()
+
+
+def show_transcripts(console: Console, actors: list[Actor], moments: list[Moment]) -> None:
+    """Print a column for each actor; what the director says goes across all of them."""
+    first = True
+    for across, group in groupby(_shortened(moments), key=lambda moment: moment.actor is None):
+        if across:
+            for moment in group:
+                console.print(Text(f"{_milliseconds(moment):>6}  --- {moment.text}", "yellow"))
+        else:
+            console.print(_table(console, actors, list(group), header=first))
+            first = False
+    console.print()
+
+
+def show_verdicts(console: Console, verdicts: list[Verdict], failure: str = "") -> bool:
+    """Print what was to be seen and whether it was; return whether all of it was.
+
+    - ``failure``: what the lab waited for in vain; empty if nothing.
+    """
+    lost = "[bold red]NOT SEEN[/bold red]"
+    for verdict in verdicts:
+        mark = "[green]seen    [/green]" if verdict.seen else lost
+        evidence = f"  [dim]({escape(verdict.evidence)})[/dim]" if verdict.evidence else ""
+        console.print(f"{mark}  {escape(verdict.claim)}{evidence}", soft_wrap=True)
+    if failure:
+        console.print(f"{lost}  {escape(failure)}", soft_wrap=True)
+    return bool(verdicts) and not failure and all(verdict.seen for verdict in verdicts)
+
+
+def _table(console: Console, actors: list[Actor], moments: list[Moment], *, header: bool) -> Table:
+    table = Table(
+        box=None, show_header=header, header_style="bold", width=console.width, pad_edge=False
+    )
+    table.add_column("ms", justify="right", style="dim", width=6, no_wrap=True)
+    for actor in actors:
+        table.add_column(Text(actor.name), ratio=1, overflow="fold")
+    for moment in moments:
+        cells = [Text() for _ in actors]
+        cells[moment.actor or 0] = Text(moment.text, "cyan" if moment.by_director else "")
+        table.add_row(_milliseconds(moment), *cells)
+    return table
+
+
+def _milliseconds(moment: Moment) -> str:
+    return f"{moment.seconds * 1000:.0f}"
+
+
+def _shortened(moments: list[Moment]) -> Iterator[Moment]:
+    """Leave out the middle of what an actor says in a row."""
+    runs: dict[int | None, list[int]] = {}
+    hidden: dict[int, int] = {}
+
+    def close(actor: int | None) -> None:
+        run = runs.pop(actor, [])
+        if actor is not None and len(run) > _LONGEST:
+            middle = run[_LONGEST // 2 : -_LONGEST // 2]
+            hidden.update(dict.fromkeys(middle, 0))
+            hidden[middle[0]] = len(middle)
+
+    for at, moment in enumerate(moments):
+        if moment.by_director:
+            close(moment.actor)
+        else:
+            runs.setdefault(moment.actor, []).append(at)
+    for actor in list(runs):
+        close(actor)
+
+    for at, moment in enumerate(moments):
+        if at not in hidden:
+            yield moment
+        elif hidden[at]:
+            yield Moment(moment.seconds, moment.actor, f"[... {hidden[at]:,} lines]", True)

@@ -1,0 +1,253 @@
+"""The helpers that the course's blocking programs share: listen, connect, read all, write all.
+
+What the course keeps in its `lib` folder, in Python: each is short enough to be copied out with
+the program that uses it.  Any thread may call them; a socket belongs to whoever holds it.
+"""
+
+import errno
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+PORT = 43211
+"""The course's port (`SERV_PORT`)."""
+
+MAX_LINE = 4096
+"""The course's longest line, in bytes (`MAXLINE`)."""
+
+_HEADER = struct.Struct("!II")
+_ROT13 = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    b"NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm",
+)
+
+
+def resolve(
+    host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> tuple[socket.AddressFamily, Any]:
+    """Find the family and the socket address that ``host`` and ``port`` stand for.
+
+    - ``host``: an IPv4 or IPv6 address, or a name; of a name's addresses the first is taken.
+
+    Raises `OSError` for a name that is not known.  (`getaddrinfo(3)`)
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=kind)
+    except socket.gaierror as error:
+        raise OSError(f"{host}: {error.strerror}") from error
+    family, _, _, _, address = found[0]
+    return family, address
+
+
+def tcp_server_listen(
+    host: str = "127.0.0.1", port: int = PORT, *, backlog: int = 1024, reuse_address: bool = True
+) -> socket.socket:
+    """Make a listening TCP socket.
+
+    - ``port``: 0 lets the kernel choose one; ``getsockname`` says which;
+    - ``backlog``: connections that may wait to be accepted;
+    - ``reuse_address``: set SO_REUSEADDR, so that a restarted server is not refused its port for
+      connections of its former life that linger in TIME_WAIT (chapter 15).
+
+    Raises `OSError`, which names the endpoint, when it cannot.  (chapter 4; `listen(2)`)
+    """
+    family, address = resolve(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if reuse_address:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise failed(f"bind {endpoint(address)}", error) from error
+    return listener
+
+
+def tcp_client(
+    host: str = "127.0.0.1", port: int = PORT, *, timeout: float | None = None
+) -> socket.socket:
+    """Connect to a TCP server; the socket returned is a blocking one.
+
+    - ``timeout``: seconds to wait for the server; None: as long as the kernel tries.
+
+    Raises `OSError`, which names the endpoint, when it cannot.  (chapter 4; `connect(2)`)
+    """
+    family, address = resolve(host, port)
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(address)
+    except TimeoutError as error:
+        connection.close()
+        raise failed(f"connect {endpoint(address)}", _timed_out(error)) from error
+    except OSError as error:
+        connection.close()
+        raise failed(f"connect {endpoint(address)}", error) from error
+    connection.settimeout(None)
+    return connection
+
+
+def udp_server(host: str = "127.0.0.1", port: int = PORT) -> socket.socket:
+    """Make a UDP socket that is bound to an address, as a server's is.
+
+    Raises `OSError`, which names the endpoint, when it cannot.  (chapter 6; `udp(7)`)
+    """
+    family, address = resolve(host, port, socket.SOCK_DGRAM)
+    server = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        server.bind(address)
+    except OSError as error:
+        server.close()
+        raise failed(f"bind {endpoint(address)}", error) from error
+    return server
+
+
+def readn(connection: socket.socket, size: int) -> bytes:
+    """Read ``size`` bytes; fewer only if the stream ends before.
+
+    One ``recv`` returns what has arrived, which may be less than was asked for.  (chapter 5)
+
+    Raises `OSError` as ``recv`` does.
+    """
+    data = bytearray()
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
+def writen(connection: socket.socket, data: bytes) -> None:
+    """Write all of ``data``; on a non-blocking socket, wait whenever the kernel's buffer is full.
+
+    Raises `OSError` as ``send`` does; how much was sent by then is not known.  (chapter 22)
+    """
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[connection.send(left) :]
+        except BlockingIOError:
+            select.select([], [connection], [])
+
+
+def read_message(connection: socket.socket, limit: int) -> tuple[int, bytes] | None:
+    """Read a message of chapter 16: length and type, four bytes each in network order, and a body.
+
+    - ``limit``: the longest body to accept, in bytes.
+
+    Returns type and body, or None where the stream ends between messages.  Raises `ValueError`
+    when the length is over the limit or the stream ends within a message, and `OSError`.
+    """
+    header = readn(connection, _HEADER.size)
+    if not header:
+        return None
+    if len(header) < _HEADER.size:
+        raise ValueError(f"the stream ended after {len(header)} of {_HEADER.size} header bytes")
+    length, kind = _HEADER.unpack(header)
+    if length > limit:
+        raise ValueError(f"a message of {length} bytes is over the limit of {limit}")
+    body = readn(connection, length)
+    if len(body) < length:
+        raise ValueError(f"the stream ended after {len(body)} of {length} bytes")
+    return kind, body
+
+
+class LineReader:
+    r"""Lines out of a stream, ended by LF, CR LF or CR, however the bytes arrive.
+
+    - ``receive``: called with a size in bytes, returns what is there and b"" at the end, as a
+      socket's ``recv`` does, or ``functools.partial(os.read, 0)`` for the standard input;
+    - ``limit``: the longest line to accept, in bytes.
+
+    What arrives after a line is kept for the next one.  (chapters 16 and 18, where a buffer that
+    is shared by all connections loses it)
+    """
+
+    def __init__(self, receive: Callable[[int], bytes], limit: int = MAX_LINE) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._held = bytearray()
+        self._after_cr = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether a whole line is held: ask before waiting in ``select`` for more bytes."""
+        self._drop_rest_of_crlf()
+        return self._end() >= 0
+
+    def read_line(self) -> bytes | None:
+        """Return the next line without its ending, or None at the end of the stream.
+
+        A last line that nothing ends is a line too.  Raises `ValueError` for a line that is
+        longer than the limit, and whatever ``receive`` raises.
+        """
+        while True:
+            self._drop_rest_of_crlf()
+            end = self._end()
+            if (len(self._held) if end < 0 else end) > self._limit:
+                raise ValueError(f"a line is longer than {self._limit} bytes")
+            if end >= 0:
+                # A CR ends the line at once; should an LF follow, it belongs to it.
+                self._after_cr = self._held[end] == 0x0D
+                return self._take(end, end + 1)
+            piece = self._receive(4096)
+            if not piece:
+                return self._take(len(self._held), len(self._held)) if self._held else None
+            self._held += piece
+
+    def _drop_rest_of_crlf(self) -> None:
+        if self._after_cr and self._held:
+            self._after_cr = False
+            if self._held[0] == 0x0A:
+                del self._held[0]
+
+    def _end(self) -> int:
+        ends = [at for at in (self._held.find(b"\n"), self._held.find(b"\r")) if at >= 0]
+        return min(ends, default=-1)
+
+    def _take(self, size: int, consumed: int) -> bytes:
+        line = bytes(self._held[:size])
+        del self._held[:consumed]
+        return line
+
+
+def rot13(data: bytes) -> bytes:
+    """Map a-z and A-Z by 13 places, and leave all else.  (chapter 22)"""
+    return data.translate(_ROT13)
+
+
+def endpoint(address: object) -> str:
+    """Write a socket address as people do: ``127.0.0.1:43211``, ``[::1]:43211``, or a path."""
+    match address:
+        case (str() as host, int() as port, *_):
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        case bytes() as name:
+            return os.fsdecode(name).replace("\0", "@", 1)  # an abstract name
+        case _:
+            return str(address)
+
+
+def explain(error: OSError) -> str:
+    """Say what an error is, with its number's name: ``Connection refused [ECONNREFUSED]``."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        error = _timed_out(error)
+    text = error.strerror or str(error)
+    if error.filename:
+        text = f"{os.fsdecode(error.filename)}: {text}"
+    name = errno.errorcode.get(error.errno or 0)
+    return f"{text} [{name}]" if name else text
+
+
+def failed(doing: str, error: OSError) -> OSError:
+    """Return the same error with a text that says what was being done, to be raised from it."""
+    return OSError(error.errno, f"{doing}: {error.strerror or error}")
+
+
+def _timed_out(error: TimeoutError) -> OSError:
+    """Give a socket's own time-out, which has no number, the number of a kernel's."""
+    return error if error.errno else OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

@@ -1,0 +1,1 @@
+"""Chapter 5: reading and writing through the socket's buffers."""
