@@ -1,0 +1,101 @@
+"""A main reactor that only accepts, and four sub-reactors, each a thread, that read and write.
+
+Chapter 28.  The program of chapter 27 with one number changed, ``threads=4``.  A connection is
+handed to the sub-reactors in turn and belongs to that one for life, so its hooks need no locks.
+Watch the trace: the main thread accepts and wakes Thread-1, then Thread-2, then ...
+
+\b
+$ yolanda run poll-server-multithreads
+$ telnet 127.0.0.1 43211                (in another terminal; five of them)
+"""
+
+import logging
+import sys
+
+import click
+
+from yolanda import Address, Buffer, EventLoop, TcpConnection, TcpServer
+from yolanda.programs.blocking import rot13
+
+STOP_WITHIN = 1.0
+"""Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
+
+
+def on_connection_completed(connection: TcpConnection) -> None:
+    """The connection is there."""
+    say("connection completed")
+
+
+def on_message(connection: TcpConnection, buffer: Buffer) -> None:
+    """Bytes have come; in the thread of the connection's sub-reactor."""
+    data = buffer.retrieve_all()
+    text = data.decode(errors="replace").rstrip("\r\n")
+    say(f"get message from tcp connection {connection.name}\n{text}")
+    connection.send(rot13(data))
+
+
+def on_write_completed(connection: TcpConnection) -> None:
+    """All that was sent is in the kernel's hands."""
+    say("write completed")
+
+
+def on_connection_closed(connection: TcpConnection) -> None:
+    """The connection is gone."""
+    say("connection closed")
+
+
+def say(text: str) -> None:
+    """Print in one piece: other threads print too."""
+    print(f"{text}\n", end="")
+
+
+@click.command("poll-server-multithreads", help=__doc__)
+@click.option(
+    "--bind",
+    "host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where to listen.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=43211,
+    show_default=True,
+    help="0: one the kernel chooses.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Sub-reactors; 0: the main one does all, as in chapter 27.",
+)
+@click.option(
+    "--trace/--no-trace", default=True, show_default=True, help="Print what the reactors do."
+)
+def main(host: str, port: int, threads: int, trace: bool) -> None:
+    """Make a main loop and a server with sub-reactors, and run them."""
+    logging.basicConfig(
+        stream=sys.stdout,  # where the hooks print, so that all is in its order
+        format="[msg] %(message)s",
+        level=logging.DEBUG if trace else logging.WARNING,
+    )
+    with EventLoop("poll") as loop:
+        server = TcpServer(
+            loop,
+            Address(host, port),
+            on_connection_completed=on_connection_completed,
+            on_message=on_message,
+            on_write_completed=on_write_completed,
+            on_connection_closed=on_connection_closed,
+            threads=threads,
+            dispatcher="poll",
+        )
+        server.run(STOP_WITHIN, on_started=lambda: say(f"listening on {server.address}"))
+
+
+if __name__ == "__main__":
+    main()
