@@ -10,6 +10,7 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from yolanda.labs.stage import Stage
 from yolanda.reactor.event_loop import EventLoop
 
 settings.register_profile(
@@ -67,3 +68,10 @@ def _run_until(loop: EventLoop, condition: Callable[[], object], timeout: float 
 def run_until() -> RunUntil:
     """Turn a loop of this thread until a condition holds, and fail where it never does."""
     return _run_until
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Programs as real processes, killed in the end."""
+    with Stage(patience=30) as stage:
+        yield stage

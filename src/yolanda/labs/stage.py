@@ -67,6 +67,7 @@ class Actor:
         self._lines: list[str] = []
         self._read_up_to = 0
         self._at_end = False
+        self._left_over = False
         self._reader = threading.Thread(target=self._listen, name=f"reader of {name}", daemon=True)
         self._reader.start()
 
@@ -192,13 +193,17 @@ class Actor:
                 self._lines.append(line)
                 self._stage.record(self._number, line)
         status = self._process.wait()
-        shown = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+        if self._left_over:
+            shown = "ended by the lab"
+        else:
+            shown = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
         with self._stage.changed:
             self._at_end = True
             self._stage.record(self._number, f"[{shown}]", by_director=True)
 
     def _leave(self) -> None:
         if self.running:
+            self._left_over = True
             self._process.kill()
         self._process.wait()
         self._reader.join()
