@@ -32,7 +32,7 @@ def child_run(connection: socket.socket) -> None:
                 whole, newline, line = whole + newline + line, b"", b""
             connection.sendall(rot13(whole + newline))
     except OSError as error:
-        print(f"process {os.getpid()}: {explain(error)}")
+        print(f"process {os.getpid()}: {explain(error)}\n", end="")
 
 
 def sigchld_handler(number: int, frame: FrameType | None) -> None:
@@ -101,11 +101,11 @@ def main(host: str, port: int, reap: str) -> None:
                 try:
                     pid = os.fork()
                 except OSError as error:  # too many processes: this client is turned away
-                    print(f"fork: {explain(error)}")
+                    print(f"fork: {explain(error)}\n", end="")
                     continue
                 if pid == 0:
                     run_child(listener, connection)
-                print(f"process {pid} serves {endpoint(peer)}")
+                print(f"process {pid} serves {endpoint(peer)}\n", end="")
 
 
 def run_child(listener: socket.socket, connection: socket.socket) -> None:

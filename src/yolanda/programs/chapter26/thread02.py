@@ -2,7 +2,7 @@
 
 Chapter 26.  No thread is made for a client any more, but a client may wait for one: each thread
 serves one connection to its end.  When the queue is full the accepting thread waits too (the
-course's ring overwrites what is in it), and further clients queue in the kernel.  Watch with fewer
+course's ring then loses what is in it), and further clients queue in the kernel.  Watch with fewer
 threads than clients.
 
 \b

@@ -1,0 +1,1 @@
+"""Chapter 27: one reactor serves all connections."""

@@ -1,0 +1,1 @@
+"""Chapter 28: a main reactor, sub-reactors, and worker threads."""

@@ -1,0 +1,1 @@
+"""Chapter 29: the reactors of chapter 28 on epoll."""
