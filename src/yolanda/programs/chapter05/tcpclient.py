@@ -28,9 +28,17 @@ from yolanda.programs.blocking import failed, tcp_client
     metavar="BYTES",
     help="How much to send.",
 )
-def main(address: str, port: int, size: int) -> None:
+@click.option(
+    "--send-buffer",
+    type=click.IntRange(1),
+    metavar="BYTES",
+    help="SO_SNDBUF, which the kernel doubles; without it the kernel lets the buffer grow.",
+)
+def main(address: str, port: int, size: int, send_buffer: int | None) -> None:
     """Connect, send, and leave."""
     with tcp_client(address, port) as connection:
+        if send_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         send_data(connection, b"a" * size)
 
 

@@ -33,9 +33,17 @@ from yolanda.programs.blocking import endpoint, explain, readn, tcp_server_liste
     metavar="MS",
     help="Milliseconds of rest after each kibibyte.",
 )
-def main(host: str, port: int, pause: float) -> None:
+@click.option(
+    "--receive-buffer",
+    type=click.IntRange(1),
+    metavar="BYTES",
+    help="SO_RCVBUF, which the kernel doubles; without it the kernel lets the buffer grow.",
+)
+def main(host: str, port: int, pause: float, receive_buffer: int | None) -> None:
     """Serve one client after the other."""
     with tcp_server_listen(host, port) as listener:
+        if receive_buffer:  # before a connection is made: its window is agreed on then
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         print(f"listening on {endpoint(listener.getsockname())}")
         while True:
             connection, peer = listener.accept()
