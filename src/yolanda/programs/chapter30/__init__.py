@@ -1,0 +1,1 @@
+"""Chapter 30: asynchronous I/O, and reactor against proactor."""
