@@ -1,6 +1,7 @@
 """The command line: what it says, what it refuses, and how it ends."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -315,3 +316,36 @@ class TestServing:
             _, errors = process.communicate(timeout=PATIENCE)
         assert "[msg]" not in errors
         assert "dispatcher" not in errors
+
+
+def test_a_connection_that_broke_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def serve(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "send error: Broken pipe")
+
+    monkeypatch.setattr(http_server01, "serve", serve)
+    monkeypatch.setattr(sys, "argv", ["yolanda", "http"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capfd.readouterr().err == "yolanda: error: send error: Broken pipe [EPIPE]\n"
+
+
+def test_a_reader_of_the_output_that_left_ends_it_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [*COMMAND, "run", "tcpserver", "--port", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            env=environment(),
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -3,7 +3,6 @@
 import copy
 import inspect
 import io
-import os
 import select
 import signal
 import socket
@@ -50,7 +49,20 @@ class ThreadCount(click.ParamType[int | str]):
         return count
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class CommandLine(click.Group):
+    """The commands; a connection that broke is told from a reader of the output that left."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command.  click takes every EPIPE for its output's, and says nothing."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if _is_broken(sys.stdout.fileno()):
+                raise
+            raise click.ClickException(explain(error)) from error
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="yolanda", message="%(prog)s %(version)s")
 def cli() -> None:
     """Yolanda: a reactor for Python, and an HTTP server on top of it."""
@@ -297,12 +309,6 @@ def main() -> None:
         status = error.exit_code
     except click.ClickException as error:
         status = _complain(error.format_message(), error.exit_code)
-    except BrokenPipeError as error:
-        if _is_broken(sys.stdout.fileno()):  # nobody reads: say no more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 1
-        else:
-            status = _complain(explain(error), 1)
     except ValueError as error:
         looked_up = isinstance(error.__cause__, socket.gaierror)
         status = _complain(str(error), 1 if looked_up else 2)
