@@ -111,7 +111,8 @@ def serve(connection: socket.socket, reader: str, size: int) -> None:
     watched = Watched(connection, size)
     try:
         for line in READERS[reader](watched):
-            print(f"received {len(line)} bytes: {line.decode(errors='replace')}")
+            text = line.decode(errors="replace").replace("\r", "\\r").replace("\n", "\\n")
+            print(f"received {len(line)} bytes: {text}")
         print(f"client closed, {watched.calls} calls of recv")
     except (OSError, ValueError) as error:
         why = explain(error) if isinstance(error, OSError) else error
