@@ -57,6 +57,16 @@ def test_the_middle_of_many_lines_is_left_out() -> None:
     assert "line 500 " not in text
 
 
+def test_a_line_of_the_directors_begins_a_new_row_of_lines() -> None:
+    with Stage() as stage:
+        stage.start_command(["true"], name="talker")
+    moments = [Moment(at / 1000, 0, f"line {at}", False) for at in range(20)]
+    moments.insert(10, Moment(0.01, None, "look", True))
+    out = console()
+    show_transcripts(out, stage.actors, moments)
+    assert "[..." not in printed(out)
+
+
 def test_verdicts() -> None:
     out = console()
     assert show_verdicts(out, [Verdict("it rains", True, "wet")])

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -159,3 +161,19 @@ def test_a_shells_background_job_can_be_interrupted() -> None:
         "    server.port(); server.interrupt(); server.expect_exit(130)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_leaves_with_an_actor_whose_child_waits_for_another_actor() -> None:
+    # The child of the first has its output too, and ends only when the second has.
+    with Stage(patience=10) as stage:
+        fifo = stage.folder / "fifo"
+        os.mkfifo(fifo)
+        parent = say(stage, f"(exec 3<{fifo}; read line <&3) & echo forked; wait", "parent")
+        parent.expect("forked")
+        other = say(stage, f"exec 3>{fifo}; echo opened; read line", "other")
+        other.expect("opened")
+        late = threading.Timer(8, other._process.kill)  # or a failure would last for ever
+        late.start()
+        began = time.monotonic()
+    late.cancel()
+    assert time.monotonic() - began < 7

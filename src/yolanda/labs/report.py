@@ -74,18 +74,21 @@ def _milliseconds(moment: Moment) -> str:
 
 def _shortened(moments: list[Moment]) -> Iterator[Moment]:
     """Leave out the middle of what an actor says in a row."""
-    runs: dict[int | None, list[int]] = {}
+    runs: dict[int, list[int]] = {}
     hidden: dict[int, int] = {}
 
-    def close(actor: int | None) -> None:
+    def close(actor: int) -> None:
         run = runs.pop(actor, [])
-        if actor is not None and len(run) > _LONGEST:
+        if len(run) > _LONGEST:
             middle = run[_LONGEST // 2 : -_LONGEST // 2]
             hidden.update(dict.fromkeys(middle, 0))
             hidden[middle[0]] = len(middle)
 
     for at, moment in enumerate(moments):
-        if moment.by_director:
+        if moment.actor is None:
+            for actor in list(runs):
+                close(actor)
+        elif moment.by_director:
             close(moment.actor)
         else:
             runs.setdefault(moment.actor, []).append(at)

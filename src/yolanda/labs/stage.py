@@ -201,10 +201,12 @@ class Actor:
             self._at_end = True
             self._stage.record(self._number, f"[{shown}]", by_director=True)
 
-    def _leave(self) -> None:
+    def _end(self) -> None:
         if self.running:
             self._left_over = True
             self._process.kill()
+
+    def _leave(self) -> None:
         self._process.wait()
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout):
@@ -255,6 +257,8 @@ class Stage:
         for connection in self._sockets:
             connection.close()
         for actor in self.actors:
+            actor._end()
+        for actor in self.actors:  # all are dead: a forked child outlives its parent, not its peer
             actor._leave()
         if self._folder is not None:
             self._folder.cleanup()
