@@ -266,7 +266,7 @@ def _list(catalogue: Catalogue) -> None:
     console = Console(highlight=False)
     width = max(len(entry.name) for entry in catalogue)
     for title, entries in catalogue.chapters().items():
-        console.print(f"[bold]{escape(title)}[/bold]")
+        console.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
         for entry in entries:
             module = entry.load()
             name = module.main.name if hasattr(module, "main") else entry.name

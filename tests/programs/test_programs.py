@@ -1,0 +1,154 @@
+"""What holds for every program of the course."""
+
+import ast
+import contextlib
+import inspect
+import re
+import socket
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from yolanda import programs
+from yolanda.catalogue import Catalogue, Entry
+from yolanda.cli import cli
+from yolanda.labs.stage import Stage
+
+PROGRAMS = list(Catalogue(programs))
+
+# What a program may build on: the public names, and the course's own helpers.
+PUBLIC = {
+    "yolanda",
+    "yolanda.framing",
+    "yolanda.heartbeat",
+    "yolanda.http",
+    "yolanda.programs.blocking",
+    "yolanda.programs.directory_session",
+    "yolanda.programs.socket_table",
+}
+
+every_program = pytest.mark.parametrize("entry", PROGRAMS, ids=lambda entry: entry.name)
+
+
+def options(entry: Entry) -> dict[str, click.Parameter]:
+    """The options and arguments of a program by name."""
+    return {
+        option: parameter for parameter in entry.load().main.params for option in parameter.opts
+    }
+
+
+def listens(entry: Entry) -> bool:
+    return {"--bind", "--port"} <= options(entry).keys()
+
+
+def connects(entry: Entry) -> bool:
+    return "address" in options(entry) and "--port" in options(entry)
+
+
+every_server = pytest.mark.parametrize(
+    "entry", [entry for entry in PROGRAMS if listens(entry)], ids=lambda entry: entry.name
+)
+every_client = pytest.mark.parametrize(
+    "entry", [entry for entry in PROGRAMS if connects(entry)], ids=lambda entry: entry.name
+)
+
+
+@every_program
+def test_is_a_command_of_its_name(entry: Entry) -> None:
+    command = entry.load().main
+    assert isinstance(command, click.Command)
+    assert command.name is not None
+    assert command.name.replace("_", "-") == entry.name
+
+
+@every_program
+def test_help_tells_the_chapter_and_a_session(entry: Entry) -> None:
+    result = CliRunner().invoke(cli, ["run", entry.name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert f"Chapter {entry.chapter}" in result.output
+    assert re.search(r"\$ (yolanda|curl) ", result.output), "no session to try"
+    assert "--source" in result.output
+
+
+@every_program
+def test_source_is_shown_with_line_numbers(entry: Entry) -> None:
+    result = CliRunner().invoke(cli, ["run", entry.name, "--source"])
+    assert result.exit_code == 0, result.output
+    last = len(inspect.getsource(entry.load()).splitlines())
+    assert re.search(rf"^ *{last} ", result.output, re.MULTILINE)
+
+
+@every_program
+def test_can_be_read_alone(entry: Entry) -> None:
+    tree = ast.parse(inspect.getsource(entry.load()))
+    for node in ast.walk(tree):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        for module in modules:
+            if module.partition(".")[0] == "yolanda":
+                assert module in PUBLIC, f"builds on {module}"
+
+
+@every_server
+def test_listens_on_loopback_unless_told_otherwise(entry: Entry) -> None:
+    assert options(entry)["--bind"].default == "127.0.0.1"
+
+
+@every_program
+def test_a_bad_argument_is_one_line(entry: Entry) -> None:
+    result = CliRunner().invoke(cli, ["run", entry.name, "--no-such-option"])
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+
+
+@every_server
+def test_a_used_port_is_one_line(entry: Entry, stage: Stage) -> None:
+    with used_port() as port:
+        server = stage.start(entry.name, "--port", str(port))
+        server.end_input()
+        assert server.expect_exit() == 1
+    said = [line for line in server.lines if not line.startswith("[msg]")]  # the reactors' trace
+    assert len(said) == 1, server.lines
+    assert re.match(rf"yolanda: error: .*:{port}.* \[EADDRINUSE\]$", said[0])
+
+
+@every_server
+def test_ctrl_c_ends_a_server(entry: Entry, stage: Stage) -> None:
+    server = stage.start(entry.name, "--port", "0")
+    server.port()
+    server.interrupt()
+    assert server.expect_exit() in (0, 130)
+    assert not server.said("Traceback")
+
+
+@every_client
+def test_a_refused_connection_is_one_line(entry: Entry, stage: Stage) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        client = stage.start(entry.name, "127.0.0.1", "--port", str(port))
+        client.expect(r"ECONNREFUSED")
+        client.end_input()
+        client.expect_exit()
+    assert not client.said("Traceback")
+
+
+@contextlib.contextmanager
+def used_port() -> Iterator[int]:
+    """A port that is taken for TCP and for UDP."""
+    while True:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue  # another process has it for UDP
+            yield tcp.getsockname()[1]
+            return
