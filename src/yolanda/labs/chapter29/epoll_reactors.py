@@ -17,7 +17,8 @@ def play(stage: Stage) -> None:
     if not hasattr(select, "epoll"):
         stage.skip("this system has no epoll")
     for mode in ([], ["--edge"]):
-        server = stage.start("epoll-server-multithreads", "--port", "0", *mode)
+        name = "edge-triggered" if mode else "level-triggered"
+        server = stage.start("epoll-server-multithreads", "--port", "0", *mode, name=name)
         port = server.port()
         loops = sum("as dispatcher" in line for line in server.lines)
         stage.check("the main reactor and four others have an epoll each", loops == 5, loops)
