@@ -20,6 +20,7 @@ from yolanda.programs.blocking import PORT, endpoint, explain, tcp_server_listen
 def echo(connection: socket.socket, pause: float) -> None:
     """Read, rest, and send it back, until the client closes."""
     while data := connection.recv(1024):
+        print(f"read bytes: {len(data)}")  # the course prints the next line only
         time.sleep(pause)
         connection.sendall(data)
         print(f"send bytes: {len(data)}")
