@@ -1,0 +1,1 @@
+"""Chapter 21: poll, without the limits of select."""
