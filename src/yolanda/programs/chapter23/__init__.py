@@ -1,0 +1,1 @@
+"""Chapter 23: epoll, by level and by edge."""
