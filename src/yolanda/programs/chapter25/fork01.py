@@ -5,9 +5,9 @@ leaves.  Watch the process table: what a dead child leaves there stays until its
 how it ended, and ``--reap`` says how well the parent does that.
 
 \b
-$ yolanda run fork01 --reap never
-$ telnet 127.0.0.1 43211                (in another terminal; several; leave with Ctrl+] and quit)
-$ ps -o pid,ppid,stat,cmd --ppid PID    (Z: a zombie)
+    $ yolanda run fork01 --reap never
+    $ telnet 127.0.0.1 43211                (in two others; leave with Ctrl+] and quit)
+    $ ps -o pid,ppid,stat,cmd --ppid PID    (Z: a zombie)
 """
 
 import os

@@ -4,9 +4,9 @@ Chapter 26.  As `fork01`, but a thread costs less than a process, and shares all
 others.  Watch the number of threads rise and fall with the clients.
 
 \b
-$ yolanda run thread01
-$ telnet 127.0.0.1 43211                (in another terminal; several)
-$ ps -o pid,nlwp,cmd -p PID             (nlwp: how many threads)
+    $ yolanda run thread01
+    $ telnet 127.0.0.1 43211                (in another terminal; several)
+    $ ps -o pid,nlwp,cmd -p PID             (nlwp: how many threads)
 """
 
 import socket

@@ -6,8 +6,8 @@ course's ring then loses what is in it), and further clients queue in the kernel
 threads than clients.
 
 \b
-$ yolanda run thread02 --threads 1 --queue 1
-$ telnet 127.0.0.1 43211                (in another terminal; three of them)
+    $ yolanda run thread02 --threads 1 --queue 1
+    $ telnet 127.0.0.1 43211                (in another terminal; three of them)
 """
 
 import socket

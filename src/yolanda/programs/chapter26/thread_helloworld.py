@@ -8,9 +8,9 @@ promise: builds without the GIL have none of it.  ``--between`` puts something b
 store, as any real program has there, and the loss can be seen; ``--lock`` ends it.
 
 \b
-$ yolanda run thread-helloworld
-$ yolanda run thread-helloworld --between yield
-$ yolanda run thread-helloworld --between yield --lock
+    $ yolanda run thread-helloworld
+    $ yolanda run thread-helloworld --between yield
+    $ yolanda run thread-helloworld --between yield --lock
 """
 
 import sys

@@ -5,8 +5,8 @@ back whoever an event concerns; here is only what is done with the bytes.  Watch
 thread, whichever client it is.
 
 \b
-$ yolanda run poll-server-onethread
-$ telnet 127.0.0.1 43211                (in another terminal; several)
+    $ yolanda run poll-server-onethread
+    $ telnet 127.0.0.1 43211                (in another terminal; several)
 """
 
 import logging

@@ -5,8 +5,8 @@ handed to the sub-reactors in turn and belongs to that one for life, so its hook
 Watch the trace: the main thread accepts and wakes Thread-1, then Thread-2, then ...
 
 \b
-$ yolanda run poll-server-multithreads
-$ telnet 127.0.0.1 43211                (in another terminal; five of them)
+    $ yolanda run poll-server-multithreads
+    $ telnet 127.0.0.1 43211                (in another terminal; five of them)
 """
 
 import logging

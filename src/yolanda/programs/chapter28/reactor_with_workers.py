@@ -6,9 +6,9 @@ Watch, with two clients, whether the quick line of one waits for the slow line o
 workers it does.
 
 \b
-$ yolanda run reactor-with-workers --workers 0
-$ telnet 127.0.0.1 43211                (in another terminal: 5000 slow)
-$ telnet 127.0.0.1 43211                (in a third: quick)
+    $ yolanda run reactor-with-workers --workers 0
+    $ telnet 127.0.0.1 43211                (in another terminal: 5000 slow)
+    $ telnet 127.0.0.1 43211                (in a third: quick)
 """
 
 import logging

@@ -5,8 +5,8 @@ keeps the set of descriptors, and hands over those that are ready and no others.
 ``epoll_wait wakeup``, and then exactly the descriptors that have something to say.
 
 \b
-$ yolanda run epoll-server-multithreads
-$ telnet 127.0.0.1 43211                (in another terminal; five of them)
+    $ yolanda run epoll-server-multithreads
+    $ telnet 127.0.0.1 43211                (in another terminal; five of them)
 """
 
 import logging
