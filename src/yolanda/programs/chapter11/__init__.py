@@ -1,0 +1,1 @@
+"""Chapter 11: closing a connection with grace, or without."""
