@@ -17,15 +17,18 @@ def play(stage: Stage) -> None:
     slow, quick = ask_both(stage, alone, "300 slow")
     quick.answer()
     stage.check("without workers the quick client waits for the slow one", slow.has_answer())
-    stage.check("it was computed in the loop's own thread", alone.said("compute.*MainThread"))
+    stage.check(
+        "it was computed in the loop's own thread", alone.said("compute for 300.*MainThread")
+    )
 
     slow, quick = ask_both(stage, pooled, "1500 slow")
     slow.send("and this")
     quick.answer()
     stage.check("with workers the quick client does not wait", not slow.has_answer())
+    sent = pooled.expect("send, (.*)")[1]
     stage.check(
         "a worker computes, and the loop sends",
-        pooled.said("compute.*Worker") and pooled.said("send, main thread"),
+        pooled.said("compute for 1500.*Worker") and sent == "main thread",
     )
     answers = [slow.answer(), slow.answer()]
     stage.check(
