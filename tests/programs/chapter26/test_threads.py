@@ -1,6 +1,7 @@
 """The counters and the queue of chapter 26.  (What the servers answer: test_rot13_servers.)"""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -103,3 +104,16 @@ def test_a_bad_argument_is_one_line(stage: Stage, arguments: tuple[str, ...]) ->
     program = stage.start(*arguments)
     program.expect_exit(2)
     assert len(program.lines) == 1
+
+
+def test_out_of_descriptors_is_survived(stage: Stage) -> None:
+    command = f"ulimit -n 16 && exec {sys.executable} -m yolanda run thread01 --port 0"
+    server = stage.start_command(["sh", "-c", command], name="thread01")
+    port = server.port()
+    clients = [stage.connect(port) for _ in range(16)]
+    server.expect(r"accept failed: .* \[EMFILE\]")
+    for client in clients:
+        client.close()
+    late = stage.connect(port)
+    late.sendall(b"abc\n")
+    assert late.recv(10) == b"nop\n"
