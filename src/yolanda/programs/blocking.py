@@ -81,9 +81,6 @@ def tcp_client(
     connection.settimeout(timeout)
     try:
         connection.connect(address)
-    except TimeoutError as error:
-        connection.close()
-        raise failed(f"connect {endpoint(address)}", _timed_out(error)) from error
     except OSError as error:
         connection.close()
         raise failed(f"connect {endpoint(address)}", error) from error
@@ -234,8 +231,7 @@ def endpoint(address: object) -> str:
 
 def explain(error: OSError) -> str:
     """Say what an error is, with its number's name: ``Connection refused [ECONNREFUSED]``."""
-    if isinstance(error, TimeoutError) and error.errno is None:
-        error = _timed_out(error)
+    error = _numbered(error)
     text = error.strerror or str(error)
     if error.filename:
         text = f"{os.fsdecode(error.filename)}: {text}"
@@ -245,9 +241,12 @@ def explain(error: OSError) -> str:
 
 def failed(doing: str, error: OSError) -> OSError:
     """Return the same error with a text that says what was being done, to be raised from it."""
+    error = _numbered(error)
     return OSError(error.errno, f"{doing}: {error.strerror or error}")
 
 
-def _timed_out(error: TimeoutError) -> OSError:
+def _numbered(error: OSError) -> OSError:
     """Give a socket's own time-out, which has no number, the number of a kernel's."""
-    return error if error.errno else OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    return error
