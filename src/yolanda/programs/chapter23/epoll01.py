@@ -63,7 +63,7 @@ class Client:
 class EpollServer:
     """The course's loop: the kernel keeps the list of what to watch, ``clients`` who it is."""
 
-    def __init__(self, listener: socket.socket, efd: select.epoll) -> None:
+    def __init__(self, listener: socket.socket, efd: "select.epoll") -> None:
         listener.setblocking(False)
         self.listener = listener
         self.efd = efd

@@ -42,7 +42,7 @@ def main(host: str, port: int, wakeups: int) -> None:
         wait(listener, efd, wakeups)
 
 
-def wait(listener: socket.socket, efd: select.epoll, wakeups: int) -> None:
+def wait(listener: socket.socket, efd: "select.epoll", wakeups: int) -> None:
     """Say each time that epoll_wait wakes, and for whom."""
     connections: dict[int, socket.socket] = {}
     listener.setblocking(False)
