@@ -79,9 +79,9 @@ def main(
         reader = threading.Thread(
             target=read_to_end, args=(staying, other, read_after or 0), daemon=True
         )
+        start = time.monotonic()
         if read_after is not None:
             reader.start()
-        start = time.monotonic()
         try:
             closing.close()
         except OSError as error:

@@ -1,0 +1,1 @@
+"""Chapter 10: the state that a closed connection leaves behind."""
