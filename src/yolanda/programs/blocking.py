@@ -18,6 +18,7 @@ PORT = 43211
 MAX_LINE = 4096
 """The course's longest line, in bytes (`MAXLINE`)."""
 
+_PIECE = 65536
 _HEADER = struct.Struct("!II")
 _ROT13 = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -38,6 +39,8 @@ def resolve(
         found = socket.getaddrinfo(host, port, type=kind)
     except socket.gaierror as error:
         raise OSError(f"{host}: {error.strerror}") from error
+    except UnicodeError as error:  # too long a label, or letters that no name may have
+        raise OSError(f"{host}: not the name of a host") from error
     family, _, _, _, address = found[0]
     return family, address
 
@@ -112,7 +115,8 @@ def readn(connection: socket.socket, size: int) -> bytes:
     """
     data = bytearray()
     while len(data) < size:
-        piece = connection.recv(size - len(data))
+        # Python takes the memory for all that recv is asked for, be it announced by a liar.
+        piece = connection.recv(min(size - len(data), _PIECE))
         if not piece:
             break
         data += piece
