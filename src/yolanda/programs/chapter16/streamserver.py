@@ -65,7 +65,7 @@ def receive(connection: socket.socket, limit: int) -> int:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 86400),
     default=0,
     show_default=True,
     metavar="SECONDS",

@@ -11,7 +11,6 @@ with no NUL after them.
 """
 
 import errno
-import math
 import select
 import socket
 import struct
@@ -24,8 +23,8 @@ from yolanda.programs.blocking import PORT, endpoint, explain, tcp_server_listen
 
 def by_rcvtimeo(connection: socket.socket, size: int, timeout: float) -> bytes:
     """Let the kernel end a blocking recv, which then fails with EAGAIN."""
-    fraction, whole = math.modf(timeout)
-    timeval = struct.pack("@ll", int(whole), int(fraction * 1_000_000))
+    microseconds = max(1, round(timeout * 1_000_000))  # 0 would be for ever
+    timeval = struct.pack("@ll", *divmod(microseconds, 1_000_000))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
     try:
         return connection.recv(size)
@@ -91,7 +90,7 @@ def serve(connection: socket.socket, way: str, size: int, timeout: float) -> Non
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, 86400, min_open=True),
     default=5,
     show_default=True,
     metavar="SECONDS",

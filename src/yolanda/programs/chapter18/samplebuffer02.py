@@ -31,7 +31,7 @@ from yolanda.programs.blocking import PORT, explain, failed, tcp_client
 @click.option("--text", default="just for fun", show_default=True, help="What to send in truth.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, 86400, min_open=True),
     default=100,
     show_default=True,
     metavar="SECONDS",
