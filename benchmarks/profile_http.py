@@ -15,7 +15,7 @@ from contenders import find_program
 from load import BROWSER, SMALL
 from yolanda import EventLoop
 from yolanda.http import HttpServer
-from yolanda.programs.http_server01 import on_request
+from yolanda.programs.chapter34.http_server01 import on_request
 
 
 def main() -> int:

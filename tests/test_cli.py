@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from yolanda import __version__
 from yolanda.cli import cli, main
-from yolanda.programs import http_server01
+from yolanda.programs.chapter34 import http_server01
 from yolanda.reactor.dispatcher import DISPATCHERS
 
 PATIENCE = 60  # seconds after which a process that should have ended has failed

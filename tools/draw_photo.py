@@ -1,9 +1,9 @@
-"""Draws src/yolanda/programs/photo.png, the picture that the HTTP example serves at /photo.
+"""Draws the photo.png of chapter 34, the picture that the HTTP example serves at /photo.
 
 A reactor as the course describes it: a loop that turns, and the connections around it, three of
 which have something to say.  Nothing but the standard library is needed::
 
-    python tools/draw_photo.py src/yolanda/programs/photo.png
+    python tools/draw_photo.py src/yolanda/programs/chapter34/photo.png
 """
 
 import math

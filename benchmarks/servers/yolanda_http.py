@@ -3,6 +3,6 @@
 import sys
 
 from yolanda.http import HttpServer
-from yolanda.programs.http_server01 import on_request
+from yolanda.programs.chapter34.http_server01 import on_request
 
 HttpServer(f"127.0.0.1:{sys.argv[1]}", on_request, threads=0).run()

@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -19,34 +19,14 @@ from yolanda import __version__, labs, programs
 from yolanda.catalogue import Catalogue, Entry, first_line
 from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
 from yolanda.labs.stage import LabFailed, LabSkipped, Stage
-from yolanda.programs import http_server01
 from yolanda.programs.blocking import explain
+from yolanda.programs.chapter34 import http_server01
 
 _INSTALL = {
     "bash": 'eval "$(yolanda completion bash)"   # in ~/.bashrc',
     "zsh": 'eval "$(yolanda completion zsh)"   # in ~/.zshrc',
     "fish": "yolanda completion fish > ~/.config/fish/completions/yolanda.fish",
 }
-
-
-class ThreadCount(click.ParamType[int | str]):
-    """A number of threads, or ``auto``."""
-
-    name = "N|auto"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | Literal["auto"]:
-        """Read ``value`` as the option's argument."""
-        if value == "auto":
-            return "auto"
-        try:
-            count = int(str(value))
-        except ValueError:
-            count = -1
-        if count < 0:
-            self.fail(f"{value!r} is neither a number from 0 on nor 'auto'", param, ctx)
-        return count
 
 
 class CommandLine(click.Group):
@@ -68,39 +48,7 @@ def cli() -> None:
     """Yolanda: a reactor for Python, and an HTTP server on top of it."""
 
 
-@cli.command()
-@click.argument("address", default="127.0.0.1:43211")
-@click.option(
-    "--threads",
-    type=ThreadCount(),
-    default="2",
-    show_default=True,
-    help="Sub-reactors beside the main one; 0: a single reactor; auto: two a processor.",
-)
-@click.option(
-    "--dispatcher",
-    type=click.Choice(["auto", "epoll", "epoll-et", "kqueue", "poll", "select"]),
-    default="auto",
-    show_default=True,
-    envvar="YOLANDA_DISPATCHER",
-    show_envvar=True,
-    help="How a reactor waits for events: auto takes the best that is there, epoll-et is epoll "
-    "edge-triggered.",
-)
-@click.option("--trace", is_flag=True, help="Print what the reactors do, in the course's words.")
-def http(address: str, threads: int | Literal["auto"], dispatcher: str, trace: bool) -> None:
-    """Run the course's HTTP server (chapter 34) on ADDRESS.
-
-    ADDRESS is written HOST:PORT, [IPV6]:PORT, :PORT for every interface, PORT for this machine
-    only, unix:PATH, or fd:N for an inherited socket.
-
-    \b
-    Try, in another terminal:
-        curl -v http://127.0.0.1:43211/
-        curl -v http://127.0.0.1:43211/network
-        curl -o photo.png http://127.0.0.1:43211/photo
-    """
-    http_server01.serve(address, threads, dispatcher, trace)
+cli.add_command(http_server01.main, "http")
 
 
 @cli.command(epilog="\b\nTo install:\n" + "\n".join(f"    {line}" for line in _INSTALL.values()))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from yolanda.programs.http_server01 import PAGE, PHOTO
+from yolanda.programs.chapter34.http_server01 import PAGE, PHOTO
 
 PATIENCE = 30.0
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -121,7 +121,7 @@ def test_the_other_paths(program: Callable[..., Program]) -> None:
     assert curl("-v", served.url + "/network?the=query").stdout == "hello, network programming"
     assert curl("-v", served.url + "/?").stdout == PAGE.decode()
 
-    photo = resources.files("yolanda.programs").joinpath("photo.png").read_bytes()
+    photo = resources.files("yolanda.programs.chapter34").joinpath("photo.png").read_bytes()
     result = curl(served.url + "/photo", text=False)
     assert result.stdout == photo == PHOTO
     assert photo.startswith(b"\x89PNG\r\n")

@@ -1,0 +1,1 @@
+"""Chapter 34: the buffer, and an HTTP server on top."""
