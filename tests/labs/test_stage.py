@@ -10,6 +10,7 @@ import time
 import pytest
 
 from yolanda.labs.stage import Actor, LabFailed, LabSkipped, Stage
+from yolanda.programs import socket_table
 
 
 @pytest.fixture
@@ -133,6 +134,14 @@ def test_sees_the_kernels_table(stage: Stage) -> None:
         states = sorted(row.state for row in stage.sockets(port))
         assert states == ["ESTABLISHED", "ESTABLISHED", "LISTEN"]
         connection.close()
+
+
+def test_skips_where_the_kernel_shows_no_table(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_table, "TABLES", ("/no/such/table",))
+    with pytest.raises(LabSkipped, match="on Linux only"):
+        stage.sockets(43211)
 
 
 def test_waits_for_a_state(impatient: Stage) -> None:

@@ -4,6 +4,7 @@ A lab starts programs as its actors, types their input, waits for the lines that
 or stops them, and says of each thing that was to be seen whether it was.
 """
 
+import errno
 import os
 import re
 import signal
@@ -303,8 +304,16 @@ class Stage:
         self.record(None, text, by_director=True)
 
     def sockets(self, port: int | str) -> list[TcpRow]:
-        """Return the rows of the kernel's TCP table with ``port`` at either end."""
-        return tcp_sockets(int(port))
+        """Return the rows of the kernel's TCP table with ``port`` at either end.
+
+        Raises `LabSkipped` on a system that does not show its table.
+        """
+        try:
+            return tcp_sockets(int(port))
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                raise LabSkipped(error.strerror) from error
+            raise
 
     def connect(self, port: int | str) -> socket.socket:
         """Connect the director himself; the socket is closed with the stage at the latest."""
