@@ -1,0 +1,1 @@
+"""Chapter 12: finding out that a connection is dead."""
