@@ -28,7 +28,9 @@ def play(stage: Stage) -> None:
     ]
     for actor in actors:
         printed = answers(actor)
-        stage.check(f"{actor.name}: the callbacks print the same", printed == expected, printed)
+        stage.check(
+            f"{actor.name}: the callbacks print the same", printed == expected, " / ".join(printed)
+        )
 
 
 def answers(actor: Actor) -> list[str]:

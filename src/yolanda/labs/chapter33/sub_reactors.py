@@ -11,13 +11,17 @@ from yolanda.labs.stage import Stage
 
 def play(stage: Stage) -> None:
     """Let clients come and go, in both ways."""
-    by_turns = hand_out(stage, "round-robin")
+    first, second = hand_out(stage, "round-robin")
     stage.check(
-        "round-robin: Thread-2 has more than twice as many", by_turns[1] > 2 * by_turns[0], by_turns
+        "round-robin: Thread-2 has more than twice as many",
+        second > 2 * first,
+        f"Thread-1 {first}, Thread-2 {second}",
     )
-    least = hand_out(stage, "least-connections")
+    first, second = hand_out(stage, "least-connections")
     stage.check(
-        "least-connections: both have as many, or one more", abs(least[0] - least[1]) <= 1, least
+        "least-connections: both have as many, or one more",
+        abs(first - second) <= 1,
+        f"Thread-1 {first}, Thread-2 {second}",
     )
 
 
