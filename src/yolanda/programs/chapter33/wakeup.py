@@ -105,6 +105,12 @@ class EventLoopThread:
         self.event_loop.run(self.timeout)
 
 
+def rest(seconds: float) -> None:
+    """Sleep; for 0 seconds not at all, where even `sleep(0)` lets another thread run."""
+    if seconds:
+        time.sleep(seconds)
+
+
 @click.command("wakeup", help=__doc__)
 @click.option("--byte/--no-byte", default=True, show_default=True, help="Write the byte.")
 @click.option(
@@ -130,10 +136,10 @@ def main(byte: bool, timeout: float, interval: float, events: int) -> None:
     sub_reactor = EventLoopThread("Thread-1", timeout / 1000)
     loop = sub_reactor.start()
     for number in range(1, events + 1):
-        time.sleep(interval / 1000)
+        rest(interval / 1000)
         say(f"add channel event {number}")
         loop.do_channel_event(f"channel event {number}", byte)
-    time.sleep(interval / 1000)
+    rest(interval / 1000)
     loop.do_channel_event("quit", byte)
     sub_reactor.thread.join()
     loop.clear()
