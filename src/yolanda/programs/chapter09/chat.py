@@ -188,7 +188,7 @@ class Room:
 
     def whisper(self, guest: Guest, rest: str) -> None:
         """Say something to one guest alone."""
-        name, _, text = rest.strip().partition(" ")
+        name, _, text = map(str.strip, rest.strip().partition(" "))
         other = self.guests.get(unicodedata.normalize("NFKC", name).casefold())
         if not guest.name:
             guest.hear("* your name first, please")
