@@ -1,0 +1,1 @@
+"""Chapter 35: questions and answers on the framework."""
