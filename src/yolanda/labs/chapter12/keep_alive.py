@@ -34,7 +34,7 @@ def play(stage: Stage) -> None:
     waiting.type("plug")
     waiting.expect("plugged")
 
-    probe = cut_off.expect(r"sent [1-9]\d* segments, received [1-9]\d*, unanswered probes 0")
+    probe = cut_off.expect(r"sent [1-9]\d*, received [1-9]\d*, probes unanswered 0")
     stage.check(
         "a probe was answered, though the server's process stands still", server.running, probe[0]
     )
@@ -55,6 +55,6 @@ def start_client(stage: Stage, server: Actor, probes: str, name: str) -> Actor:
         *("--time", "1", "--interval", "1", "--probes", probes),
         name=name,
     )
-    client.expect("unanswered probes")
+    client.expect("probes unanswered")
     server.pause()
     return client

@@ -131,8 +131,8 @@ def observe(connection: socket.socket, connecting: tuple[int, int, int]) -> str:
     sent, received, unanswered = segments(connection)
     timer = f"{row.timer} in {row.timer_seconds:.1f} s" if row and row.timer != "off" else "off"
     return (
-        f"sent {sent - connecting[0]} segments, received {received - connecting[1]}, "
-        f"unanswered probes {unanswered}; timer: {timer}"
+        f"segments sent {sent - connecting[0]}, received {received - connecting[1]}, "
+        f"probes unanswered {unanswered}; timer: {timer}"
     )
 
 
