@@ -3,11 +3,13 @@
 Chapter 14.  ``connect`` sends nothing: it only notes the peer.  But when a datagram is answered
 with an ICMP message that nobody listens on that port, the kernel knows now whom to tell, and does
 with the next call: without a server this client ends with Connection refused, where the udpclient
-of chapter 6 waits in vain.  It sends with ``sendto``, as the course does; Linux takes an address
-although the socket has a peer, other systems refuse it.  Compare udpconnectclient2.
+of chapter 6, or this one with ``--no-connect``, waits in vain.  It sends with ``sendto``, as the
+course does; Linux takes an address although the socket has a peer, other systems refuse it.
+Compare udpconnectclient2.
 
 \b
     $ yolanda run udpconnectclient 127.0.0.1          (and type a line)
+    $ yolanda run udpconnectclient 127.0.0.1 --no-connect --timeout 5
 """
 
 import socket
@@ -29,15 +31,21 @@ from yolanda.programs.blocking import PORT, failed, resolve
     metavar="SECONDS",
     help="Give up an answer that is not there after so long; 0: never.",
 )
-def main(address: str, port: int, timeout: float) -> None:
+@click.option(
+    "--connect/--no-connect",
+    default=True,
+    help="Connect the socket, or do as the udpclient of chapter 6.",
+)
+def main(address: str, port: int, timeout: float, connect: bool) -> None:
     """Send each line, and print its answer."""
     family, server = resolve(address, port, socket.SOCK_DGRAM)
     with socket.socket(family, socket.SOCK_DGRAM) as client:
         client.settimeout(timeout or None)
-        try:
-            client.connect(server)
-        except OSError as error:
-            raise failed("connect failed", error) from error
+        if connect:
+            try:
+                client.connect(server)
+            except OSError as error:
+                raise failed("connect failed", error) from error
         for line in sys.stdin.buffer:
             message = line.rstrip(b"\r\n")
             print(f"now sending {message.decode(errors='replace')}")
