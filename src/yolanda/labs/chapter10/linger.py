@@ -5,8 +5,6 @@ back at once and the kernel delivers the rest in peace.  On with 0 seconds it th
 and sends an RST.  On with more it waits: as long as that, or until the server has taken everything.
 """
 
-import re
-
 from yolanda.labs.stage import Actor, Stage
 
 READ_AFTER = 0.5
@@ -63,12 +61,9 @@ def follow(actor: Actor) -> tuple[int, float, int, str, str]:
     What was left is the client's row of the kernel's table, right after its close had returned.
     """
     sent = actor.expect(r"send into buffer (\d+)")
+    seconds = actor.expect(r"close returned after ([\d.]+) s")
+    actor.expect("^client closed:")
+    left = actor.expect(r"^    client \S+ (.+)")
+    read = actor.expect(r"server read (\d+) bytes, then .*an? (FIN|RST) came")
     actor.expect_exit(0)
-    text = "\n".join(actor.lines)
-    seconds = re.search(r"close returned after ([\d.]+) s", text)
-    read = re.search(r"server read (\d+) bytes, then .*an? (FIN|RST) came", text)
-    left = re.search(r"client closed:\n    client \S+ (.+)", text)
-    assert seconds
-    assert read
-    assert left
     return int(sent[1]), float(seconds[1]), int(read[1]), read[2], left[1]

@@ -76,8 +76,9 @@ def main(
         if fill:
             print(f"{first} send into buffer {fill_buffers(closing)}, and it is full")
 
+        saw: list[str] = []
         reader = threading.Thread(
-            target=read_to_end, args=(staying, other, read_after or 0), daemon=True
+            target=lambda: saw.append(read_to_end(staying, read_after or 0)), daemon=True
         )
         start = time.monotonic()
         if read_after is not None:
@@ -93,6 +94,7 @@ def main(
         if read_after is None:
             reader.start()
         reader.join()
+        print(f"{other} {saw[0]}")
         show(f"{first} closed, {other} read to the end", names, settled=True)
     show("both closed", names, settled=True)
 
@@ -132,17 +134,16 @@ def fill_buffers(connection: socket.socket) -> int:
         return size
 
 
-def read_to_end(connection: socket.socket, name: str, after: float) -> None:
-    """Read until the stream ends or breaks, and say what the last segment was."""
+def read_to_end(connection: socket.socket, after: float) -> str:
+    """Read until the stream ends or breaks, and say how much it was and what came last."""
     time.sleep(after)
     size = 0
     try:
         while data := connection.recv(65536):
             size += len(data)
     except OSError as error:
-        print(f"{name} read {size} bytes, then {explain(error)}: an RST came")
-    else:
-        print(f"{name} read {size} bytes, then the end: a FIN came")
+        return f"read {size} bytes, then {explain(error)}: an RST came"
+    return f"read {size} bytes, then the end: a FIN came"
 
 
 def show(moment: str, names: dict[str, str], settled: bool = False) -> None:
