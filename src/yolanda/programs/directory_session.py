@@ -60,8 +60,8 @@ class DirectorySession:
         else:
             wanted = os.path.join(self.current, os.path.expanduser(target or "~"))
         try:
+            os.stat(os.path.join(wanted, "."))  # fails where chdir would: no directory, no right
             directory = os.path.realpath(wanted, strict=True)
-            os.stat(os.path.join(directory, "."))  # fails where chdir would: no directory, no right
         except ValueError:  # a NUL within
             return f"change dir failed, {shown(target)}: {reason(OSError(errno.EINVAL, ''))}\n"
         except OSError as error:

@@ -36,6 +36,8 @@ def on_line(connection: TcpConnection, line: bytes) -> None:
     Two at a time could overtake each other (`cd`, then `ls`), and a client that asks and asks but
     does not read would pile up answers here.  As it is, its commands wait in its own buffers.
     """
+    if not connection.connected:
+        return  # the client has said quit
     if line.strip() == b"quit":
         connection.shutdown()
         return
