@@ -44,10 +44,12 @@ def show_verdicts(console: Console, verdicts: list[Verdict], failure: str = "") 
 
     - ``failure``: what the lab waited for in vain; empty if nothing.
     """
+    failure = _visible(failure)
     lost = "[bold red]NOT SEEN[/bold red]"
     for verdict in verdicts:
         mark = "[green]seen    [/green]" if verdict.seen else lost
-        evidence = f"  [dim]({escape(verdict.evidence)})[/dim]" if verdict.evidence else ""
+        evidence = escape(_visible(verdict.evidence))
+        evidence = f"  [dim]({evidence})[/dim]" if evidence else ""
         console.print(f"{mark}  {escape(verdict.claim)}{evidence}", soft_wrap=True)
     if failure:
         console.print(f"{lost}  {escape(failure)}", soft_wrap=True)
@@ -63,9 +65,14 @@ def _table(console: Console, actors: list[Actor], moments: list[Moment], *, head
         table.add_column(Text(actor.name), ratio=1, overflow="fold")
     for moment in moments:
         cells = [Text() for _ in actors]
-        cells[moment.actor or 0] = Text(moment.text, "cyan" if moment.by_director else "")
+        cells[moment.actor or 0] = Text(_visible(moment.text), "cyan" if moment.by_director else "")
         table.add_row(_milliseconds(moment), *cells)
     return table
+
+
+def _visible(text: str) -> str:
+    r"""Write what would command the terminal as \x1b: a program may have been told to say it."""
+    return "".join(c if c.isprintable() or c in "\t\u3000" else ascii(c)[1:-1] for c in text)
 
 
 def _milliseconds(moment: Moment) -> str:
