@@ -5,8 +5,10 @@ not one; and read all that is there, however many reads that takes; and what a w
 does not take it must keep until epoll says that there is room.
 """
 
+import socket
 import sys
 import threading
+from pathlib import Path
 
 from yolanda.labs.stage import Actor, Stage
 from yolanda.programs.blocking import readn, rot13
@@ -22,13 +24,13 @@ def play(stage: Stage) -> None:
     server = stage.start("epoll01", "--port", "0")
     port = server.port()
     clients = []
-    for _ in range(2):
+    for number in (1, 2):
         clients.append(stage.connect(port))
-        server.expect("epoll_wait wakeup")  # one after the other, or one edge may stand for both
-    for client in clients * 2:
-        client.sendall(b"fasfsafas\n")
-        client.recv(100)
-        server.expect("get event on socket fd")
+        # One after the other, or a single edge may stand for two things.
+        wait_until_watched(stage, server, clients=number)
+        ask(server, clients[-1])
+    for client in clients:
+        ask(server, client)
     woken = wakeups(server)
     stage.check("two connect and write twice each: six wake-ups", woken == 6, f"{woken} wake-ups")
 
@@ -53,6 +55,23 @@ def play(stage: Stage) -> None:
     received = readn(client, len(LARGE))
     sender.join(stage.patience)
     stage.check("all comes back, in order", received == rot13(LARGE), f"{len(received):,} bytes")
+
+
+def ask(server: Actor, client: socket.socket) -> None:
+    """Send a line and wait for the answer, and for what the server says about it."""
+    client.sendall(b"fasfsafas\n")
+    client.recv(100)
+    server.expect("get event on socket fd")
+
+
+def wait_until_watched(stage: Stage, server: Actor, clients: int) -> None:
+    """Wait until listener and clients are in the server's epoll list, which the kernel shows."""
+    folder = Path(f"/proc/{server.pid}/fdinfo")
+
+    def watched() -> int:
+        return sum(descriptor.read_text().count("tfd:") for descriptor in folder.iterdir())
+
+    stage.wait_until(lambda: watched() == clients + 1, "the client in the list of epoll")
 
 
 def wakeups(server: Actor) -> int:
