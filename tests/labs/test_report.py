@@ -79,3 +79,14 @@ def test_verdicts() -> None:
         "seen      it rains",
         "NOT SEEN  the sun did not rise",
     ]
+
+
+def test_what_would_command_the_terminal_is_written_out() -> None:
+    with Stage() as stage:
+        stage.start_command(["true"], name="program")
+    out = console(80)
+    show_transcripts(out, stage.actors, [Moment(0.0, 0, "\x1b[2J小红", False)])
+    show_verdicts(out, [Verdict("passed on", True, "\x1b[2J")])
+    assert "\x1b" not in printed(out)
+    assert printed(out).count("\\x1b[2J") == 2
+    assert "小红" in printed(out)
