@@ -29,6 +29,9 @@ PUBLIC = {
     "yolanda.programs.socket_table",
 }
 
+# Their `connect` sends nothing: they are refused when they have sent a line.
+CONNECTED_UDP = {"udpconnectclient", "udpconnectclient2"}
+
 every_program = pytest.mark.parametrize("entry", PROGRAMS, ids=lambda entry: entry.name)
 
 
@@ -128,10 +131,10 @@ def test_ctrl_c_ends_a_server(entry: Entry, stage: Stage) -> None:
 
 @every_client
 def test_a_refused_connection_is_one_line(entry: Entry, stage: Stage) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    with refused_port() as port:
         client = stage.start(entry.name, "127.0.0.1", "--port", str(port))
+        if entry.name in CONNECTED_UDP:
+            client.type("g1")
         client.expect(r"ECONNREFUSED")
         client.end_input()
         client.expect_exit()
@@ -150,5 +153,23 @@ def used_port() -> Iterator[int]:
                 udp.bind(tcp.getsockname())
             except OSError:
                 continue  # another process has it for UDP
+            yield tcp.getsockname()[1]
+            return
+
+
+@contextlib.contextmanager
+def refused_port() -> Iterator[int]:
+    """A port that nobody else can take, and that refuses TCP and UDP."""
+    while True:
+        with (
+            socket.socket() as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("127.0.0.1", 0))  # and does not listen
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue  # another process has it for UDP
+            udp.connect(udp.getsockname())  # so it hears nobody but itself
             yield tcp.getsockname()[1]
             return
