@@ -60,6 +60,24 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "yolanda", "_YOLANDA_COMPLETE").source())
 
 
+class SecondsRange(click.FloatRange):
+    """A range of seconds, all of which can be waited for: nan and inf cannot, whatever the range.
+
+    The kernel counts a time-out in milliseconds, in 32 bits, so that it ends after 24 days.
+    """
+
+    LONGEST = 1_000_000
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the number, which is text yet."""
+        number = super().convert(value, param, ctx)
+        if not number <= self.LONGEST:  # nor is nan
+            self.fail(f"{value} is not a number up to {self.LONGEST}.", param, ctx)
+        return number
+
+
 class ProgramGroup(click.Group):
     """The course's programs as commands; each is imported when it is asked for."""
 
@@ -90,7 +108,7 @@ class ProgramGroup(click.Group):
             callback=show_source,
             help="Show the program itself, and exit.",
         )
-        command.params = [*command.params, source]
+        command.params = [*map(_with_finite_range, command.params), source]
         return command
 
     def resolve_command(
@@ -169,7 +187,7 @@ class LabName(click.ParamType[Entry]):
 @click.option("--all", "everything", is_flag=True, help="Play every lab.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
+    type=SecondsRange(0, min_open=True),
     default=10,
     show_default=True,
     metavar="SECONDS",
@@ -190,6 +208,15 @@ def lab(names: tuple[Entry, ...], everything: bool, patience: float) -> None:
         console.print(f"{len(chosen) - len(failed)} of {len(chosen)} labs showed what they should")
     if failed:
         raise click.ClickException(f"not seen in {', '.join(failed)}")
+
+
+def _with_finite_range(parameter: click.Parameter) -> click.Parameter:
+    """Refuse nan and inf for a parameter that has a range: click takes them for within."""
+    kind = parameter.type
+    if isinstance(kind, click.FloatRange):
+        parameter = copy.copy(parameter)
+        parameter.type = SecondsRange(kind.min, kind.max, kind.min_open, kind.max_open)
+    return parameter
 
 
 def _play(console: Console, entry: Entry, patience: float) -> bool:

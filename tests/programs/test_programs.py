@@ -109,6 +109,18 @@ def test_a_bad_argument_is_one_line(entry: Entry) -> None:
     assert isinstance(result.exception, SystemExit)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "x"])
+@every_program
+def test_a_time_that_cannot_be_waited_for_is_refused(entry: Entry, value: str) -> None:
+    for option, parameter in options(entry).items():
+        if isinstance(parameter.type, click.FloatRange):
+            argument = isinstance(parameter, click.Argument)
+            typed = value if argument else f"{option}={value}"
+            result = CliRunner().invoke(cli, ["run", entry.name, typed])
+            assert result.exit_code == 2, result.output
+            assert f"'{parameter.metavar if argument else option}': " in result.output
+
+
 @every_server
 def test_a_used_port_is_one_line(entry: Entry, stage: Stage) -> None:
     with used_port() as port:
