@@ -8,6 +8,7 @@ import pytest
 
 from yolanda.labs.stage import Actor, Stage
 from yolanda.programs.blocking import readn
+from yolanda.programs.chapter12.keepalive import observe
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux shows and filters")
 
@@ -57,6 +58,29 @@ def test_nothing_arrives_while_the_cable_is_out(stage: Stage, listener: socket.s
         client.type("plug")
         client.expect("^plugged")
         client.expect("received 15 bytes")  # TCP has sent it again
+
+
+@linux
+def test_another_connection_from_the_same_port_is_not_taken_for_this_one(
+    listener: socket.socket,
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other_listener,
+        socket.socket() as one,
+        socket.socket() as other,
+    ):
+        port = 0
+        for connection, to in ((one, listener), (other, other_listener)):
+            # The kernel gives a port out twice if the peers differ; unasked, when few are left.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            connection.bind(("127.0.0.1", port))
+            port = connection.getsockname()[1]
+            connection.connect(to.getsockname())
+        for connection in (one, other):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            assert "timer: keepalive in" in observe(connection, (0, 0, 0))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+            assert "timer: off" in observe(connection, (0, 0, 0))
 
 
 @pytest.mark.parametrize("option", ["--time", "--interval", "--probes"])

@@ -33,8 +33,8 @@ def judge(stage: Stage, actor: Actor) -> None:
         f"{actor.name}: the {second}'s end is gone", "gone" in states[second], states[second]
     )
 
-    local = states[first].split()[1]
-    rows = [row for row in stage.sockets(port) if row.local == local]
+    ends = states[first].split()[1], states[second].split()[1]
+    rows = [row for row in stage.sockets(port) if (row.local, row.peer) == ends]
     stage.check(
         f"{actor.name}: the kernel keeps it, though the process is gone",
         [(row.state, row.inode) for row in rows] == [("TIME_WAIT", 0)],

@@ -123,9 +123,10 @@ def observe(connection: socket.socket, connecting: tuple[int, int, int]) -> str:
 
     While both programs are silent, all that is sent is probes, and all that comes is answers.
     """
-    local = endpoint(connection.getsockname())
     try:
-        row = next((row for row in tcp_sockets() if row.local == local), None)
+        # Both ends: a port may be in use towards several peers, or in TIME_WAIT towards one.
+        ends = endpoint(connection.getsockname()), endpoint(connection.getpeername())
+        row = next((row for row in tcp_sockets() if (row.local, row.peer) == ends), None)
     except OSError as error:
         return explain(error)
     sent, received, unanswered = segments(connection)
