@@ -1,0 +1,1 @@
+"""Chapter 2: clients and servers, and the addresses by which they are found."""
