@@ -158,11 +158,13 @@ class RequestDecoder:
         parser = self._parser or shared.parser
         start = position + fed
         piece = data if stop - start == len(data) else data[start:stop]
+        upgrade_offered = False
         try:
             parser.feed(piece)
         except httptools.HttpParserUpgrade:
             self._drop_parser()
             parser = _read_without_upgrade(data[position:stop])
+            upgrade_offered = True
         except httptools.HttpParserError as error:
             self._drop_parser()
             raise _judge(data[position:], error) from error
@@ -199,6 +201,8 @@ class RequestDecoder:
         request.path = line.path
         request.head = piece
         request.keep_alive = keep_alive
+        if upgrade_offered:
+            request.upgrade_offered = True
         if not complete:
             self._begin_body(piece.lower(), line.version)
         return stop
@@ -341,9 +345,10 @@ class RequestDecoder:
 
 
 def _read_without_upgrade(head: bytes) -> Parser:
-    """llhttp stops where another protocol would begin.  None does: the offer is passed over.
+    """llhttp stops where another protocol would begin.  Read on as if none was offered.
 
-    (RFC 9110, 7.8: a server may ignore Upgrade.  What follows the head is then its body.)
+    (RFC 9110, 7.8: a server may ignore Upgrade, and what follows the head is then its body.  If the
+    handler takes the offer, `HttpConnection` looks at no further byte.)
     """
     if head.startswith(b"CONNECT"):
         raise HttpError(501, "CONNECT")
@@ -419,6 +424,19 @@ class ResponseEncoder:
         self, response: HttpResponse, keep_alive: bool, now: float, framing: bytes
     ) -> bytes:
         """The head of a response whose body is framed by ``framing``: a field, or nothing."""
+        opening = _status_line(response.status) + framing + _CONNECTION[keep_alive]
+        return self._add_fields(opening, response, now)
+
+    def encode_upgrade(self, response: HttpResponse, protocol: str, now: float) -> bytes:
+        """The head that ends HTTP on a connection, and begins ``protocol`` (RFC 9110, 15.2.2)."""
+        opening = (
+            b"HTTP/1.1 101 Switching Protocols\r\n"
+            b"Connection: Upgrade\r\n"
+            b"Upgrade: %b\r\n" % check_value("Upgrade", protocol).encode("latin-1")
+        )
+        return self._add_fields(opening, response, now)
+
+    def _add_fields(self, opening: bytes, response: HttpResponse, now: float) -> bytes:
         if now >= self._fresh_until:
             self._refresh(now)
         fields = response.extra_fields or Headers()
@@ -426,7 +444,7 @@ class ResponseEncoder:
         if "transfer-encoding" in names:
             raise ValueError("Transfer-Encoding is the server's to set")
         content_type = fields.get("content-type") or response.content_type
-        lines = [_status_line(response.status), framing, _CONNECTION[keep_alive]]
+        lines = [opening]
         if "date" not in names:
             lines.append(self._date)
         if "server" not in names:

@@ -9,9 +9,9 @@ from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest, RequestLine
-from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse
+from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse, TakeOver
 from yolanda.reactor.deadline import Deadline
-from yolanda.transport.tcp_connection import TcpConnection
+from yolanda.transport.tcp_connection import HIGH_WATER, LOW_WATER, TcpConnection
 
 log = logging.getLogger("yolanda.http")
 
@@ -65,6 +65,7 @@ class HttpConnection:
         "_response",
         "_since",
         "_streaming",
+        "_upgraded",
         "connection",
     )
 
@@ -86,6 +87,7 @@ class HttpConnection:
         self._peer_done = False
         self._draining = False
         self._closing = False
+        self._upgraded = False  # the connection is another protocol's; `_closing` is set as well
         self._since = 0.0  # when the head began to come, or draining
         connection.protocol = self
         connection.on_message = self.on_message
@@ -148,7 +150,10 @@ class HttpConnection:
         batch = self._batch
         if batch:
             connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
-        if position < size and not self._closing:
+        if self._upgraded:
+            buffer.append(data[position:])
+            self._hand_on()
+        elif position < size and not self._closing:
             buffer.append(data[position:] if position else data)
             if decoder.fed and not (head_had_begun and position == 0):
                 self._since = connection.loop.now
@@ -300,6 +305,9 @@ class HttpConnection:
         try:
             if response.started:
                 self._end_body(response)
+            elif response.upgrade_to is not None:
+                self._switch(response, *response.upgrade_to)
+                return
             elif response.file_body is not None:
                 self._send_file(response, keep_alive, response.file_body)
             elif not self._send_whole(response, keep_alive):
@@ -428,6 +436,40 @@ class HttpConnection:
     def _end_iterator(self, response: HttpResponse) -> None:
         self._close_iterator()
         self.finish(response)
+
+    def _switch(self, response: HttpResponse, protocol: str, take_over: TakeOver) -> None:
+        """Send the 101, and let go of the connection."""
+        if self._decoder.body_expected:
+            raise ValueError("an upgrade has to wait for the request's body")
+        connection = self.connection
+        now = connection.loop.now
+        self._emit(self._encoder.encode_upgrade(response, protocol, now))
+        self._send_batch()
+        response.finished = True
+        self._request = self._response = None
+        self._closing = self._upgraded = True
+        self._deadline.end()
+        connection.protocol = None
+        connection.on_message = _leave_in_buffer
+        connection.on_write_completed = connection.on_connection_closed = None
+        connection.on_end_of_stream = connection.on_low_water = None
+        connection.set_water_marks(HIGH_WATER, LOW_WATER)
+        connection.set_timeouts()
+        if not connection.reading:
+            connection.resume_reading()
+        connection.guard(take_over, connection)
+        if not self._processing:  # else `on_message` does it
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Tell the protocol that has taken over what came before it did."""
+        connection = self.connection
+        if connection.input and not connection.closed:
+            connection.guard(connection.on_message, connection, connection.input)
+        if self._peer_done and not connection.closed:
+            connection.guard(connection.on_end_of_stream or TcpConnection.shutdown, connection)
+        if self._draining and not connection.closed:
+            connection.guard(connection.owner.drain, connection)
 
     def _start(self, response: HttpResponse) -> None:
         """Send the head of a response whose body comes in pieces."""
@@ -622,6 +664,10 @@ def _joined(batch: list[bytes]) -> bytes:
     data = b"".join(batch)
     batch.clear()
     return data
+
+
+def _leave_in_buffer(connection: TcpConnection, buffer: Buffer) -> None:
+    """The message hook of a connection whose new protocol has not set its own yet."""
 
 
 def _no_request() -> HttpRequest:

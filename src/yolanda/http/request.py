@@ -43,6 +43,9 @@ class HttpRequest:
     """The connection on which it came."""
 
     # The class's until somebody sets them: they cost nothing where they are not needed.
+    upgrade_offered: bool = False
+    """Whether the client would go on in another protocol, which its Upgrade field names; a handler
+    that knows it may take the offer with `HttpResponse.upgrade` (RFC 9110, 7.8)."""
     body: bytes = b""
     """The whole body; empty in a streaming handler, see `on_body`."""
     on_body: Callable[[bytes], object] | None = None
@@ -108,7 +111,7 @@ class HttpRequest:
         Without effect when all of it is here: what comes next is another request.
         """
         protocol = self.connection.protocol
-        if protocol is not None and protocol.body_coming:
+        if getattr(protocol, "body_coming", False):  # not after an upgrade, nor at the end
             self.connection.pause_reading()
 
     def resume(self) -> None:

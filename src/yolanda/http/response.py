@@ -43,6 +43,9 @@ class Exchange(Protocol):
         """Have the loop call ``callback(*args)``.  Any thread."""
 
 
+TakeOver = Callable[[TcpConnection], object]
+
+
 class HttpResponse:
     """The answer to one request, sent when the handler returns, unless it calls `defer`.
 
@@ -83,6 +86,7 @@ class HttpResponse:
 
     _headers: Headers | None = None
     _file: FileBody | None = None
+    _upgrade: tuple[str, TakeOver] | None = None
 
     def __repr__(self) -> str:
         return f"<HttpResponse {self.status}>"
@@ -109,6 +113,11 @@ class HttpResponse:
     def file_body(self) -> FileBody | None:
         """What `file` was given."""
         return self._file
+
+    @property
+    def upgrade_to(self) -> tuple[str, TakeOver] | None:
+        """What `upgrade` was given."""
+        return self._upgrade
 
     def text(self, text: str, content_type: str = "text/plain; charset=utf-8") -> None:
         """Answer with plain text."""
@@ -147,6 +156,26 @@ class HttpResponse:
         self.plain = False
         self._file = FileBody(file, offset, count)
         self.content_type = content_type or "application/octet-stream"
+
+    def upgrade(self, protocol: str, take_over: TakeOver) -> None:
+        """Answer 101, and leave the connection to another protocol.  (RFC 9110, 7.8.)
+
+        - ``protocol``: one that the request's Upgrade field names; fields that it needs beside that
+          go into `headers`;
+        - ``take_over(connection)``: called in the loop once the 101 is sent, when HTTP has let go
+          of the connection.  It sets the connection's hooks, its time-outs, and its ``protocol``:
+          an object whose ``drain()`` is called when the server stops.
+
+        Bytes that came behind the request are then given to ``on_message``.  Raises `ValueError`
+        when the request offers no such thing.
+        """
+        request = self.request
+        offered = ",".join(request.headers.get_all("upgrade")) if request.upgrade_offered else ""
+        if protocol.lower() not in [name.strip().lower() for name in offered.split(",")]:
+            raise ValueError(f"{request.summary} offers no upgrade to {protocol!r}")
+        self.status = 101
+        self.plain = False
+        self._upgrade = (protocol, take_over)
 
     def defer(self) -> None:
         """Do not send it when the handler returns: `finish` will be called, by any thread."""

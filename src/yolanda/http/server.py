@@ -102,7 +102,10 @@ class HttpServer(TcpServer):
 
     def drain(self, connection: TcpConnection) -> None:
         """Let ``connection`` answer what it was asked, and close."""
-        connection.protocol.drain()
+        if connection.protocol is None:  # it was upgraded to something that has no opinion
+            super().drain(connection)
+        else:
+            connection.protocol.drain()
 
     def _speak_http(self, connection: TcpConnection) -> None:
         loop = connection.loop

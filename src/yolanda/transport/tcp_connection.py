@@ -30,6 +30,8 @@ MessageHook = Callable[["TcpConnection", Buffer], object]
 
 HIGH_WATER = 1 << 20
 """Queued bytes at which a connection tells its application that the peer reads too slowly."""
+LOW_WATER = HIGH_WATER // 4
+"""Queued bytes down to which it must have come before it tells that the peer reads again."""
 
 _READS_AN_EDGE = 16  # reads after one edge before other connections get their turn
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: close() sends a RST
@@ -130,7 +132,7 @@ class TcpConnection:
         self._deadline: Deadline | None = None
         self._timeouts: tuple[float | None, float | None, float | None] = (None, None, None)
         self._high_water = HIGH_WATER
-        self._low_water = HIGH_WATER // 4
+        self._low_water = LOW_WATER
         self._pauses_when_high = False
         self._is_high = False
         self._completion_announced = False
