@@ -108,3 +108,21 @@ def test_batchwriteserver_serves_the_next_client_and_ends_on_ctrl_c(stage: Stage
     server.expect("received 3 bytes: \ufffd$")
     server.interrupt()
     server.expect_exit(130)
+
+
+def test_a_writev_takes_as_many_buffers_as_the_system_says(stage: Stage) -> None:
+    most = os.sysconf("SC_IOV_MAX")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        client = stage.start("batchwrite", "--port", port, "--greetings", str(most - 1))
+        connection, _ = listener.accept()
+        with connection:
+            client.type("world")
+            client.end_input()
+            client.expect_exit(0)
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert received == b"hello," * (most - 1) + b"world\n"
+        client = stage.start("batchwrite", "--port", port, "--greetings", str(most))
+        client.type("world")
+        client.expect_exit(1)
+    assert client.lines == ["yolanda: error: writev failure: Invalid argument [EINVAL]"]

@@ -105,6 +105,16 @@ def test_the_server_takes_odd_datagrams(stage: Stage) -> None:
         server.expect_exit(0)
 
 
+def test_an_answer_too_long_for_a_datagram_does_not_end_the_server(stage: Stage) -> None:
+    server = stage.start("udpconnectserver", "--port", "0")
+    with client_of(stage) as client:
+        client.connect(("127.0.0.1", int(server.port())))
+        client.send(b"x" * 65507)  # the most that a datagram holds, and the greeting comes on top
+        server.expect(r"send failed: Message too long \[EMSGSIZE\]")
+        client.send(b"g")
+        assert client.recv(100) == b"Hi, g"
+
+
 def test_a_server_hears_that_its_client_is_gone_when_it_answers(stage: Stage) -> None:
     server = stage.start("udpconnectserver", "--port", "0")
     port = server.port()

@@ -21,7 +21,8 @@ def test_ctrl_c_ends_it(stage: Stage) -> None:
     assert not program.said("Traceback")
 
 
-def test_nothing_cannot_be_sent(stage: Stage) -> None:
-    program = stage.start("send-path", "--size", "0")
+@pytest.mark.parametrize("size", ["0", "99999999999999"])
+def test_nothing_cannot_be_sent_nor_more_than_there_is_memory(stage: Stage, size: str) -> None:
+    program = stage.start("send-path", "--size", size)
     program.expect("^yolanda: error: .*--size")
     program.expect_exit(2)

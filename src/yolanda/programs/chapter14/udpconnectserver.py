@@ -2,19 +2,21 @@
 
 Chapter 14.  The server connects its socket to that client: from then on the kernel delivers nobody
 else's datagrams to it, and tells the others that the port is not there.  It is the client's alone
-until ``goodbye``, even if the client is killed: UDP brings no word of that.
+until ``goodbye``, even if the client is killed: UDP brings no word of that, but to an answer that
+comes too late.
 
 \b
     $ yolanda run udpconnectserver
     $ yolanda run udpconnectclient2 127.0.0.1          (in two other terminals)
 """
 
+import errno
 import socket
 from typing import Any
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, failed, udp_server
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, udp_server
 
 
 @click.command("udpconnectserver", help=__doc__)
@@ -51,9 +53,11 @@ def main(host: str, port: int) -> None:
                     break
                 try:
                     sent = server.send(b"Hi, " + message)
+                    print(f"send bytes: {sent}")
                 except OSError as error:
-                    raise failed("send failed", error) from error
-                print(f"send bytes: {sent}")
+                    if error.errno != errno.EMSGSIZE:  # with its greeting it fits no datagram
+                        raise failed("send failed", error) from error
+                    print(f"send failed: {explain(error)}")
                 message = receive(server, client)
         except KeyboardInterrupt:
             print(f"\nreceived {count} datagrams")

@@ -86,7 +86,7 @@ class Sender:
 @click.command("send-path", help=__doc__)
 @click.option(
     "--size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000_000),
     default=2_000_000,
     show_default=True,
     metavar="BYTES",
