@@ -1,6 +1,7 @@
 """The course on the command line: its lists, its programs, its labs."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,6 +187,15 @@ def test_a_pipe_that_nobody_reads_is_no_traceback() -> None:
         ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
     assert result.stderr == ""
+
+
+def test_what_no_memory_holds_is_no_traceback(yolanda: Callable[..., Shown]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        status, _, errors = yolanda("run", "tcpclient", "--port", port, "--size", str(sys.maxsize))
+    assert status == 1
+    assert errors.startswith("yolanda: error: not enough memory")
+    assert errors.count("\n") == 1
 
 
 def test_a_copied_program_runs_alone(tmp_path: Path) -> None:

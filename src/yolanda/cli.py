@@ -289,6 +289,8 @@ def main() -> None:
         status = _complain(str(error), 1 if looked_up else 2)
     except OSError as error:
         status = _complain(explain(error), 1)
+    except MemoryError:
+        status = _complain("not enough memory for what was asked for", 1)
     sys.exit(status)
 
 
