@@ -26,8 +26,8 @@ def play(stage: Stage) -> None:
     stage.check("those in the room hear who joins", joined == "* bob has joined", joined)
 
     hong.type("大家好")
-    heard = [actor.expect("<小红>").string for actor in (ann, bob)]
-    stage.check("what one says, all others hear", heard == ["<小红> 大家好"] * 2, heard)
+    heard = {actor.expect("<小红>").string for actor in (ann, bob)}
+    stage.check("what one says, all others hear", heard == {"<小红> 大家好"}, ", ".join(heard))
 
     ann.type("/msg bob lunch?")
     whisper = bob.expect("alone>").string
@@ -41,8 +41,10 @@ def play(stage: Stage) -> None:
     stage.check("the list of who is there", who == "* 3 here: ann, bob, 小红", who)
 
     bob.kill()
-    left = [actor.expect("has left").string for actor in (ann, hong)]
-    stage.check("of one who was killed all others hear", left == ["* bob has left"] * 2, left)
+    left = {actor.expect("has left").string for actor in (ann, hong)}
+    stage.check(
+        "of one who was killed all others hear", left == {"* bob has left"}, ", ".join(left)
+    )
     ann.type("/quit")
     ann.expect_exit(0)
     hong.expect(r"\* ann has left")
