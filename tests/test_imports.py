@@ -16,6 +16,7 @@ LAYERS = [
     ("yolanda.reactor",),
     ("yolanda.transport",),
     ("yolanda.framing", "yolanda.heartbeat", "yolanda.http"),
+    ("yolanda.apps",),
     ("yolanda.programs",),
     ("yolanda.labs",),
     ("yolanda.catalogue", "yolanda.cli", "yolanda.__main__"),

@@ -49,6 +49,7 @@ class HttpServer(TcpServer):
         max_connections: int | None = None,
         backlog: int = socket.SOMAXCONN,
         reuse_port: bool = False,
+        shared: bool = False,
     ) -> None:
         self._own_loop = loop is None
         if loop is None:
@@ -70,6 +71,7 @@ class HttpServer(TcpServer):
                 max_connections=max_connections,
                 backlog=backlog,
                 reuse_port=reuse_port,
+                shared=shared,
             )
         except BaseException:
             if self._own_loop:

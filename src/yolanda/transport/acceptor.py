@@ -17,6 +17,9 @@ log = logging.getLogger("yolanda.transport")
 ACCEPTS_A_TURN = 64
 """Connections taken in one turn, so that those that are served already are not starved."""
 
+SHARED_ACCEPTS_A_TURN = 1
+"""The same on a socket that other processes accept on: the first to wake must not take them all."""
+
 RETRY_DELAY = 0.1
 """Seconds without accepting after descriptors or memory ran out."""
 
@@ -28,7 +31,8 @@ class Acceptor:
 
     - ``bound``: the socket to listen on, which the acceptor owns and closes;
     - ``on_accept(socket, sockaddr)``: gets each connection, non-blocking and closed on exec;
-    - ``backlog``: connections that the kernel completes and keeps until they are accepted.
+    - ``backlog``: connections that the kernel completes and keeps until they are accepted;
+    - ``shared``: other processes accept on the same socket.  It may be changed any time.
 
     Connections are taken until EAGAIN, a bounded number a turn.  A connection that was reset before
     it was accepted is passed over.  When descriptors run out, accepting rests for `RETRY_DELAY`
@@ -43,7 +47,9 @@ class Acceptor:
         on_accept: Callable[[socket.socket, Any], object],
         *,
         backlog: int = socket.SOMAXCONN,
+        shared: bool = False,
     ) -> None:
+        self.shared = shared
         self._loop = loop
         self._bound = bound
         self._socket = bound.socket
@@ -74,18 +80,19 @@ class Acceptor:
         """Accept what the kernel has completed already, then stop listening.
 
         A client whose connection is complete has perhaps sent its request; to close the listener
-        over its head would reset it.
+        over its head would reset it.  A shared listener goes on listening, so there the others get
+        what waits.
         """
         if self._channel.loop is not None:
             self._loop.remove_channel(self._channel)
-            while not self._paused and self._accept_one():
+            while not self.shared and not self._paused and self._accept_one():
                 continue  # the hook may pause, when no more can be served
         if self._retry is not None:
             self._retry.cancel()
         self._bound.close()
 
     def _handle_read(self) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        for _ in range(SHARED_ACCEPTS_A_TURN if self.shared else ACCEPTS_A_TURN):
             if self._paused or not self._accept_one():
                 return
         if self._loop.edge_triggered:

@@ -58,6 +58,8 @@ class TcpServer:
     - ``max_connections``: at so many, further ones wait in the kernel's queue;
     - ``backlog``: the length of that queue;
     - ``reuse_port``: share the port with other listeners that do so too (SO_REUSEPORT);
+    - ``shared``: other processes accept on the same listening socket (``fd:N``): connections are
+      taken one by one, and when this server stops, those that wait are left to the others;
     - ``no_delay``: turn Nagle's algorithm off for every connection.
 
     Methods belong to the main loop's thread unless they say otherwise.
@@ -80,6 +82,7 @@ class TcpServer:
         max_connections: int | None = None,
         backlog: int = socket.SOMAXCONN,
         reuse_port: bool = False,
+        shared: bool = False,
         no_delay: bool = True,
     ) -> None:
         loop.assert_in_loop_thread()
@@ -116,7 +119,9 @@ class TcpServer:
         self._listener = bind_socket(address, reuse_port=reuse_port)
         self.address = self._listener.address
         """Where it listens; a port 0 has been replaced by the kernel's choice."""
-        self._acceptor = Acceptor(loop, self._listener, self._handle_accept, backlog=backlog)
+        self._acceptor = Acceptor(
+            loop, self._listener, self._handle_accept, backlog=backlog, shared=shared
+        )
         self._started = False
         self._stopping = False
         self._stopped = False
@@ -135,6 +140,15 @@ class TcpServer:
     def loops(self) -> list[EventLoop]:
         """The loops that serve connections."""
         return self._pool.loops
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes accept on the same socket; it may change, up to `stop`."""
+        return self._acceptor.shared
+
+    @shared.setter
+    def shared(self, shared: bool) -> None:
+        self._acceptor.shared = shared
 
     def start(self) -> None:
         """Start the threads, wait until their loops are ready, then listen."""
@@ -180,9 +194,10 @@ class TcpServer:
     ) -> None:
         """Stop gracefully: accept no more, let connections end, abort the rest after ``timeout`` s.
 
-        Connections that the kernel had completed are still served.  Each one is asked to end by
-        `drain`; when the last is gone the threads end, and then ``on_stopped()`` is called, in the
-        main loop.  A second call sets another time: ``stop(0)`` aborts what is left.  Any thread.
+        Connections that the kernel had completed are still served, unless others share the socket
+        and will do it.  Each one is asked to end by `drain`; when the last is gone the threads end,
+        and then ``on_stopped()`` is called, in the main loop.  A second call sets another time:
+        ``stop(0)`` aborts what is left.  Any thread.
         """
         if not self.loop.in_loop_thread:
             self.loop.queue_in_loop(self.stop, timeout, on_stopped)

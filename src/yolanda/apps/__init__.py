@@ -1,0 +1,1 @@
+"""Applications of others on the HTTP server: ASGI, WSGI, and the processes that run them."""

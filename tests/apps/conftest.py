@@ -1,0 +1,157 @@
+"""A master with its workers as real processes, and clients that notice every failed request."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE = 40.0  # seconds after which a test that waits for something has failed
+PROGRAM = Path(__file__).parent / "served_program.py"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for something that nothing announces."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Served:
+    """The program of a test in a session of its own; its lines are kept."""
+
+    def __init__(self, command: list[str], **popen: Any) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, start_new_session=True, text=True, **popen
+        )
+        self._reader = threading.Thread(target=self._read, name="reader of a master")
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def text(self) -> str:
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def expect(self, pattern: str, times: int = 1) -> list[str]:
+        """Wait until so many lines match; the first group of each, or the whole match."""
+        end = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                found = [m for line in self.lines if (m := re.search(pattern, line))]
+                if len(found) >= times:
+                    return [m[1] if m.groups() else m[0] for m in found]
+                said = "\n".join(self.lines)
+                assert not self._ended, f"it ended without {pattern!r}:\n{said}"
+                assert self._changed.wait(end - time.monotonic()), f"no {pattern!r}:\n{said}"
+
+    def port(self) -> int:
+        return int(self.expect(r"listening on \S*:(\d+)")[0])
+
+    def workers(self) -> set[int]:
+        """The processes that the master has, the dying among them."""
+        listed = subprocess.run(
+            ["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False
+        )
+        return {int(pid) for pid in listed.stdout.split() if alive(int(pid))}
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def stop(self) -> int:
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+def get(port: int, path: str = "/") -> str:
+    """One request on a connection of its own; raises `OSError` or `EOFError` if it fails."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+        return ask(client, path, close=True)
+
+
+def ask(client: socket.socket, path: str = "/", *, close: bool = False) -> str:
+    """One request on a connection that is there; the body of its response."""
+    field = "Connection: close\r\n" if close else ""
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n{field}\r\n".encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = client.recv(65536)
+        if not piece:
+            raise EOFError(f"the connection ended after {data!r}")
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
+    while len(body) < length:
+        piece = client.recv(65536)
+        if not piece:
+            raise EOFError(f"the connection ended within a body, after {body!r}")
+        body += piece
+    ask.last_head = head  # type: ignore[attr-defined]
+    return body.decode()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start masters: ``start(workers=2, ...)``, with the options of `Master` and the program's."""
+    started: list[Served] = []
+
+    def launch(*, popen: dict[str, Any] | None = None, **options: Any) -> Served:
+        options.setdefault("folder", str(tmp_path))
+        command = [sys.executable, str(PROGRAM), json.dumps(options)]
+        served = Served(command, **(popen or {}))
+        started.append(served)
+        return served
+
+    yield launch
+    for served in started:
+        served.close()
