@@ -28,7 +28,7 @@ HOST = "127.0.0.1"
 SOON = 0.5
 """Seconds in which a connection on this machine is made, if it can be: it takes no millisecond."""
 PATIENCE = 15.0
-"""Seconds for a SYN that is sent again: the kernel does so 1, 3 and 7 seconds after the first."""
+"""Seconds for a SYN that is sent again: the kernel does so after one, and then again and again."""
 
 
 @click.command("handshake", help=__doc__)
