@@ -25,7 +25,7 @@ from yolanda.programs.blocking import PORT, failed, resolve
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 86400),
     default=0,
     show_default=True,
     metavar="SECONDS",
