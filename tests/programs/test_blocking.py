@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,8 @@ from yolanda.programs.blocking import (
     endpoint,
     explain,
     failed,
+    local_address,
+    local_server,
     read_message,
     readn,
     resolve,
@@ -353,6 +356,122 @@ def test_a_connection_that_takes_too_long_is_named() -> None:
         ):
             fill(port, waiting)
     assert raised.value.errno == errno.ETIMEDOUT
+
+
+# local sockets
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, since the way to it may be too long for an address."""
+    monkeypatch.chdir(tmp_path)
+    return Path()
+
+
+KINDS = [socket.SOCK_STREAM, socket.SOCK_DGRAM]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_local_server_leaves_no_path(folder: Path, kind: socket.SocketKind) -> None:
+    path = folder / "sock"
+    for _ in range(2):
+        with local_server(str(path), kind) as server:
+            assert server.getsockname() == str(path)
+            assert path.is_socket()
+        assert not path.exists()
+        assert server.fileno() == -1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dead", KINDS)
+def test_a_path_left_over_is_taken(
+    folder: Path, kind: socket.SocketKind, dead: socket.SocketKind
+) -> None:
+    path = str(folder / "sock")
+    with socket.socket(socket.AF_UNIX, dead) as left_over:
+        left_over.bind(path)
+    with local_server(path, kind):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("living", KINDS)
+def test_the_path_of_a_living_server_is_not(
+    folder: Path, kind: socket.SocketKind, living: socket.SocketKind
+) -> None:
+    path = str(folder / "sock")
+    with local_server(path, living) as server:
+        if living == socket.SOCK_STREAM:
+            server.listen()
+        with pytest.raises(OSError, match=f"bind {path} failed: ") as raised:
+            local_server(path, kind).__enter__()
+        assert raised.value.errno == errno.EADDRINUSE
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it was not disturbed
+            server.accept() if living == socket.SOCK_STREAM else server.recv(1)
+
+
+@pytest.mark.parametrize("make", ["file", "folder", "link to nowhere"])
+def test_what_is_no_socket_is_not_removed(folder: Path, make: str) -> None:
+    path = folder / "precious"
+    if make == "file":
+        path.write_text("years of work")
+    elif make == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(folder / "nowhere")
+    before = path.lstat()
+    with pytest.raises(OSError, match="no socket") as raised:
+        local_server(str(path), socket.SOCK_STREAM).__enter__()
+    assert raised.value.errno == errno.EADDRINUSE
+    assert os.path.samestat(path.lstat(), before)
+
+
+def test_a_local_server_removes_no_path_but_its_own(folder: Path) -> None:
+    path = folder / "sock"
+    with local_server(str(path), socket.SOCK_STREAM):
+        path.rename(folder / "away")
+        path.write_text("another's")
+    assert path.read_text() == "another's"
+    with local_server(str(folder / "second"), socket.SOCK_STREAM):
+        (folder / "second").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("no/such/folder", errno.ENOENT), ("file/sock", errno.ENOTDIR)],
+)
+def test_a_path_that_leads_nowhere_is_named(folder: Path, name: str, number: int) -> None:
+    (folder / "file").touch()
+    with pytest.raises(OSError, match=f"bind {folder / name} failed: ") as raised:
+        local_server(str(folder / name), socket.SOCK_DGRAM).__enter__()
+    assert raised.value.errno == number
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_local_path_is_neither_empty_nor_too_long() -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        longest = next(size for size in range(200, 0, -1) if fits(other, "x" * size))
+    for path in ("网" * (longest // 3) + "x" * (longest % 3), "x"):
+        with local_server(local_address(path), socket.SOCK_STREAM):
+            pass
+    with pytest.raises(OSError, match=f"at most {longest} bytes, not {longest + 1}") as raised:
+        local_address("x" * (longest + 1))
+    assert raised.value.errno == errno.ENAMETOOLONG
+    with pytest.raises(OSError, match="cannot be empty") as raised:
+        local_address("")
+    assert raised.value.errno == errno.ENOENT
+
+
+def fits(sock: socket.socket, path: str) -> bool:
+    """Whether Python can make an address of the path; nobody listens there."""
+    try:
+        sock.connect(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    raise AssertionError(f"{path} is there")
 
 
 # words

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import inspect
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ PUBLIC = {
     "yolanda.programs.socket_table",
 }
 
-# Their `connect` sends nothing: they are refused when they have sent a line.
-CONNECTED_UDP = {"udpconnectclient", "udpconnectclient2"}
+# Where there is no connection, nothing is refused before a line is sent.
+SENDS_FIRST = {"udpconnectclient", "udpconnectclient2", "unixdataclient"}
 # The kernel tells a UDP socket without a peer nothing: this one waits for its answer.
 NEVER_REFUSED = {"udpclient"}
 
@@ -58,6 +59,17 @@ every_server = pytest.mark.parametrize(
 every_client = pytest.mark.parametrize(
     "entry",
     [entry for entry in PROGRAMS if connects(entry) and entry.name not in NEVER_REFUSED],
+    ids=lambda entry: entry.name,
+)
+LOCAL = [entry for entry in PROGRAMS if "local_path" in options(entry)]
+every_local_server = pytest.mark.parametrize(
+    "entry",
+    [entry for entry in LOCAL if entry.name.endswith("server")],
+    ids=lambda entry: entry.name,
+)
+every_local_client = pytest.mark.parametrize(
+    "entry",
+    [entry for entry in LOCAL if entry.name.endswith("client")],
     ids=lambda entry: entry.name,
 )
 
@@ -149,11 +161,57 @@ def test_ctrl_c_ends_a_server(entry: Entry, stage: Stage) -> None:
 def test_a_refused_connection_is_one_line(entry: Entry, stage: Stage) -> None:
     with refused_port() as port:
         client = stage.start(entry.name, "127.0.0.1", "--port", str(port))
-        if entry.name in CONNECTED_UDP:
+        if entry.name in SENDS_FIRST:
             client.type("g1")
         client.expect(r"ECONNREFUSED")
         client.end_input()
         client.expect_exit()
+    assert not client.said("Traceback")
+
+
+@every_local_server
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, None])
+def test_a_used_path_is_one_line(
+    entry: Entry, stage: Stage, kind: socket.SocketKind | None
+) -> None:
+    path = stage.folder / "used"
+    with contextlib.ExitStack() as stack:
+        if kind is None:
+            path.write_text("years of work")
+        else:
+            stack.enter_context(socket.socket(socket.AF_UNIX, kind)).bind(str(path))
+        before = path.lstat()
+        server = stage.start(entry.name, str(path))
+        server.expect_exit(1)
+        assert len(server.lines) == 1, server.lines
+        assert re.match(rf"yolanda: error: bind {path} .* \[EADDRINUSE\]$", server.lines[0])
+        assert os.path.samestat(path.lstat(), before)
+
+
+@every_local_server
+def test_ctrl_c_ends_a_local_server_and_its_path(entry: Entry, stage: Stage) -> None:
+    path = stage.folder / "sock"
+    server = stage.start(entry.name, str(path))
+    server.expect(f"listening on {path}$")
+    assert path.is_socket()
+    server.interrupt()
+    server.expect_exit(130)
+    assert not server.said("Traceback")
+    assert not path.exists()
+
+
+@every_local_client
+@pytest.mark.parametrize("name", ["ENOENT", "ECONNREFUSED"])
+def test_a_path_without_a_server_is_one_line(entry: Entry, stage: Stage, name: str) -> None:
+    path = stage.folder / "sock"
+    if name == "ECONNREFUSED":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+            dead.bind(str(path))
+    client = stage.start(entry.name, str(path))
+    if entry.name in SENDS_FIRST:
+        client.type("g1")
+    client.expect_exit(1)
+    assert re.match(rf"yolanda: error: .*{path} .* \[{name}\]$", client.lines[-1])
     assert not client.said("Traceback")
 
 

@@ -220,6 +220,19 @@ class Actor:
 
 _Process = subprocess.Popen[bytes]
 
+# The program is imported by root: nobody may be kept out of the folder that it is in.  65534 is
+# nobody on most systems, and no user has to have that number.
+_AS_NOBODY = """
+import os, sys
+from yolanda.cli import main, run
+run.get_command(None, sys.argv[2])
+try:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+except OSError as error:
+    sys.exit(f"setuid: {error}")
+main()
+"""
+
 
 class Stage:
     """Where a lab is played.  Leaving it kills every process that is left.
@@ -278,13 +291,17 @@ class Stage:
         *arguments: str,
         name: str | None = None,
         env: dict[str, str] | None = None,
+        ordinary: bool = False,
     ) -> Actor:
         """Run a program of the course, as ``yolanda run`` does.
 
         - ``name``: of its column; the program's if None;
-        - ``env``: variables for it beside those that are set.
+        - ``env``: variables for it beside those that are set;
+        - ``ordinary``: without root's rights, should the lab be played by root; it ends with a
+          line about ``setuid`` where root cannot give up its rights.
         """
-        command = [sys.executable, "-m", "yolanda", "run", program, *arguments]
+        yolanda = ["-c", _AS_NOBODY] if ordinary and os.geteuid() == 0 else ["-m", "yolanda"]
+        command = [sys.executable, *yolanda, "run", program, *arguments]
         shown = ["yolanda", "run", program, *arguments]
         return self._start(command, shown, name or program, env)
 

@@ -4,12 +4,15 @@ What the course keeps in its `lib` folder, in Python: each is short enough to be
 the program that uses it.  Any thread may call them; a socket belongs to whoever holds it.
 """
 
+import contextlib
 import errno
 import os
 import select
 import socket
+import stat
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PORT = 43211
@@ -18,6 +21,8 @@ PORT = 43211
 MAX_LINE = 4096
 """The course's longest line, in bytes (`MAXLINE`)."""
 
+# sun_path has 108 bytes on Linux and 104 elsewhere, one of which ends it.
+_LONGEST_PATH = 107 if sys.platform.startswith("linux") else 103
 _PIECE = 65536
 _HEADER = struct.Struct("!II")
 _ROT13 = bytes.maketrans(
@@ -104,6 +109,65 @@ def udp_server(host: str = "127.0.0.1", port: int = PORT) -> socket.socket:
         server.close()
         raise failed(f"bind {endpoint(address)}", error) from error
     return server
+
+
+@contextlib.contextmanager
+def local_server(path: str, kind: socket.SocketKind) -> Iterator[socket.socket]:
+    """Bind a local socket to ``path``; leaving the context closes it and removes the path.
+
+    A path outlives its socket, and cannot be bound again.  So one that a dead process has left
+    over is removed first; one that a living process has is not, and no other file is.
+
+    - ``kind``: SOCK_STREAM, which has yet to listen, or SOCK_DGRAM.
+
+    Raises `OSError`, which names the path, when it cannot.  (chapter 7; `unix(7)`)
+    """
+    with socket.socket(socket.AF_UNIX, kind) as server:
+        try:
+            _remove_left_over(local_address(path))
+            server.bind(path)
+            made = os.lstat(path)
+        except OSError as error:
+            raise failed(f"bind {path} failed", error) from error
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(made, os.lstat(path)):  # and not another's by now
+                    os.unlink(path)
+
+
+def local_address(path: str) -> str:
+    """Return the address of a local socket, which is its path.
+
+    Raises `OSError` for a path that is empty or too long for an address.  (`unix(7)`)
+    """
+    if not path:
+        raise OSError(errno.ENOENT, "a local path cannot be empty")
+    size = len(os.fsencode(path))
+    if size > _LONGEST_PATH:
+        message = f"a local path has at most {_LONGEST_PATH} bytes, not {size}"
+        raise OSError(errno.ENAMETOOLONG, message)
+    return path
+
+
+def _remove_left_over(path: str) -> None:
+    """Remove the path of a local socket that no process has any more, and nothing else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing is there, or bind will say what is wrong
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EADDRINUSE, "there is something of that name that is no socket")
+    # Asked with a datagram socket, a server that is alive notices nothing, of whatever kind it is:
+    # connect succeeds, or fails with EPROTOTYPE.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            return  # it is somebody's: bind will say so
 
 
 def readn(connection: socket.socket, size: int) -> bytes:
