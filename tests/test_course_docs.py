@@ -90,6 +90,24 @@ def test_the_twin_is_chinese(chapter: int) -> None:
     assert len(han.findall(english)) < 20
 
 
+@pytest.mark.parametrize("index", ["README.md", "README.zh.md"])
+def test_the_index_names_all_pages_programs_and_labs(index: str) -> None:
+    text = (FOLDER / index).read_text()
+    rows = {int(row[1]): row[0] for row in re.finditer(r"^\| \[(\d+)\].*$", text, re.MULTILINE)}
+    assert list(rows) == list(CHAPTERS)
+    for chapter, row in rows.items():
+        assert set(LINK.findall(row)) == {f"chapter{chapter:02}.md", f"chapter{chapter:02}.zh.md"}
+        *_, run, lab, _ = row.split("|")
+        for cell, package in ((run, programs), (lab, labs)):
+            named = {name.replace("_", "-") for name in re.findall(r"`(.*?)`", cell)}
+            assert named == {entry.name for entry in Catalogue(package) if entry.chapter == chapter}
+
+
+def test_the_index_tells_the_same_in_both_languages() -> None:
+    english, chinese = ((FOLDER / f"README{twin}.md").read_text() for twin in ("", ".zh"))
+    assert commands(english) == commands(chinese)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in LINK.findall(path.read_text()):
