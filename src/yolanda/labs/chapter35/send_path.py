@@ -1,4 +1,4 @@
-"""When is what is sent copied into the connection's queue?
+"""When is what is sent put into the connection's queue?
 
 A connection sends a little and then two million bytes, to an end that reads slowly.  To be seen:
 the little is gone when send returns, and nothing was watched for room to write; of the two million

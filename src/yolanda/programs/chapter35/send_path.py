@@ -1,8 +1,8 @@
 """What becomes of bytes that are sent: at once, or queued until there is room.
 
 Chapter 35.  A connection first tries to send by itself; only what the kernel does not take is
-copied into the connection's own queue, and only then is the channel watched for writing.  Here the
-other end is a socket of the same program that begins to read after a while, slowly.  Watch the
+queued (a view of the same bytes, no copy), and only then is the channel watched for writing.  Here
+the other end is a socket of the same program that begins to read after a while, slowly.  Watch the
 small send, which is done before it returns, and the large one, of which most waits; and with
 ``--trace`` the events with ``revents=4``, room to write, that come only while something is queued.
 
