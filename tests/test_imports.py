@@ -16,6 +16,7 @@ LAYERS = [
     ("yolanda.reactor",),
     ("yolanda.transport",),
     ("yolanda.framing", "yolanda.heartbeat", "yolanda.http"),
+    ("yolanda.websocket",),
     ("yolanda.apps",),
     ("yolanda.programs",),
     ("yolanda.labs",),
@@ -23,6 +24,9 @@ LAYERS = [
 ]
 
 PROGRAMS = LAYERS.index(("yolanda.programs",))
+
+OPTIONAL = {"yolanda.websocket": "websockets"}
+"""What is built on a library of its own, which an extra of the package installs."""
 
 
 def module_name(path: Path) -> str:
@@ -82,13 +86,12 @@ def test_nothing_is_imported_inside_a_function(path: Path) -> None:
             assert not hidden, f"{node.name} imports {hidden}"
 
 
-def test_the_core_needs_httptools_alone() -> None:
-    names = [module_name(path) for path in MODULES]
-    core = [name for name in names if (layer_of(name) or 0) < PROGRAMS]
+def imported_from_elsewhere(modules: list[str]) -> set[str]:
+    """What comes from outside the standard library when ``modules`` are imported."""
     program = (
         "import sys, importlib\n"
         "before = set(sys.modules)\n"
-        f"for name in {core!r}: importlib.import_module(name)\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
         "new = set(sys.modules) - before\n"
         "files = {name: getattr(sys.modules[name], '__file__', None) for name in new}\n"
         "print(*sorted({name.partition('.')[0] for name, file in files.items() if file}\n"
@@ -97,14 +100,33 @@ def test_the_core_needs_httptools_alone() -> None:
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert set(answer.stdout.split()) - {"yolanda", "httptools"} == set()
-    assert "httptools" in answer.stdout
+    return set(answer.stdout.split()) - {"yolanda"}
+
+
+def test_the_core_needs_httptools_alone() -> None:
+    names = [module_name(path) for path in MODULES]
+    core = [
+        name
+        for name in names
+        if (layer_of(name) or 0) < PROGRAMS and not name.startswith(tuple(OPTIONAL))
+    ]
+    assert imported_from_elsewhere(core) == {"httptools"}
+
+
+@pytest.mark.parametrize(("package", "library"), OPTIONAL.items())
+def test_an_extra_needs_its_library_alone_and_names_itself(package: str, library: str) -> None:
+    assert imported_from_elsewhere([package]) == {"httptools", library}
+    program = f"import sys; sys.modules[{library!r}] = None; import {package}"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.returncode == 1
+    extra = package.rpartition(".")[2]
+    assert f"pip install 'yolanda[{extra}]'" in answer.stderr.splitlines()[-1]
 
 
 def test_public_names_exist() -> None:
     program = (
-        "import yolanda, yolanda.http\n"
-        "for package in (yolanda, yolanda.http):\n"
+        "import yolanda, yolanda.http, yolanda.websocket\n"
+        "for package in (yolanda, yolanda.http, yolanda.websocket):\n"
         "    for name in package.__all__: assert getattr(package, name) is not None, name\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
