@@ -68,7 +68,9 @@ def main() -> int:
             response.text("slow\n")
             response.finish()
 
-        server = HttpServer(Address(fd=os.dup(listener.socket.fileno())), on_request, shared=True)
+        server = HttpServer(
+            Address(fd=os.dup(listener.socket.fileno())), on_request, shared=handle.load
+        )
 
         def say(what: str) -> None:
             print(f"{what} in {os.getpid()}", file=sys.stderr, flush=True)

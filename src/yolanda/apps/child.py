@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from yolanda.apps.handle import WorkerHandle
+from yolanda.transport.shared_load import ProcessLoad
 
 log = logging.getLogger("yolanda.apps")
 
@@ -44,11 +45,13 @@ class Child:
         *,
         index: int = 0,
         beat_interval: float = 1.0,
+        load: ProcessLoad | None = None,
         title: str | None = None,
         in_child: Callable[[], object] | None = None,
     ) -> "Child":
         """Start a process that calls ``main(handle)`` and exits with the status it returns.
 
+        - ``index``, ``beat_interval``, ``load``: see `WorkerHandle`;
         - ``title``: what ``ps`` shows, if ``setproctitle`` is installed;
         - ``in_child()``: called first of all, to close what the parent alone has use for.
 
@@ -82,7 +85,7 @@ class Child:
                 ours.close()
                 if in_child is not None:
                     in_child()
-                _live(main, WorkerHandle(theirs, index, beat_interval), title)
+                _live(main, WorkerHandle(theirs, index, beat_interval, load), title)
             finally:
                 os._exit(1)  # never back into the parent's program
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

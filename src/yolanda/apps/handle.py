@@ -3,6 +3,8 @@
 import contextlib
 import socket
 
+from yolanda.transport.shared_load import ProcessLoad
+
 START_FAILED = 3
 """The exit status of a worker that could not start its application."""
 
@@ -20,19 +22,27 @@ class WorkerHandle:
     - ``sock``: the worker's end of a stream of which the master has the other;
     - ``index``: the worker's place among its fellows, from 0; while a worker is being replaced,
       the new one has the same;
-    - ``beat_interval``: seconds between two calls of `beat`.
+    - ``beat_interval``: seconds between two calls of `beat`;
+    - ``load``: for the servers of this process, to share listening sockets with its fellows.
 
     Words are lines; an empty one is a beat.  They are never waited for: what does not pass now,
     because the master stands still, is sent with the next beat, and beats are left out meanwhile.
     All methods belong to one thread, that of the worker's loop.
     """
 
-    def __init__(self, sock: socket.socket, index: int = 0, beat_interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        index: int = 0,
+        beat_interval: float = 1.0,
+        load: ProcessLoad | None = None,
+    ) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._unsent = b""
         self.index = index
         self.beat_interval = beat_interval
+        self.load = load
         self.is_ready = False
         """Whether `ready` was called."""
         self.stopping = False

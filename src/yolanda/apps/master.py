@@ -16,6 +16,7 @@ from yolanda.apps.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
 from yolanda.apps.notify import Notifier
 from yolanda.reactor.wakeup import Wakeup
 from yolanda.transport.backoff import Backoff
+from yolanda.transport.shared_load import ProcessLoad, SharedLoad
 
 log = logging.getLogger("yolanda.apps")
 
@@ -52,8 +53,16 @@ class _State(Enum):
 class _Worker:
     """A worker process and what is known of it."""
 
-    def __init__(self, child: Child, slot: "_Slot", generation: int, deadline: float) -> None:
+    def __init__(
+        self,
+        child: Child,
+        slot: "_Slot",
+        load: ProcessLoad,
+        generation: int,
+        deadline: float,
+    ) -> None:
         self.child = child
+        self.load = load
         self.slot = slot
         self.generation = generation
         self.state = _State.STARTING
@@ -154,6 +163,7 @@ class Master:
         self._title = title
         self._slots = [_Slot(index) for index in range(workers)]
         self._workers: dict[int, _Worker] = {}  # all that live, by pid
+        self._loads = SharedLoad()
         self._generation = 0  # how often a rolling restart was asked for
         self._rolling = False
         self._started = False  # all workers have been ready once
@@ -266,18 +276,21 @@ class Master:
 
     def _start(self, slot: _Slot) -> _Worker | None:
         deadline = time.monotonic() + self._start_timeout
+        load = self._loads.take()
         try:
             child = Child.fork(
                 self._run_worker,
                 index=slot.index,
                 beat_interval=min(1.0, self._health_timeout / 4),
+                load=load,
                 title=f"{self._title}: worker {slot.index}",
                 in_child=self._leave_to_child,
             )
         except OSError as error:
+            self._loads.release(load)
             self._put_off(slot, f"no worker can be started: {error.strerror}")
             return None
-        worker = _Worker(child, slot, self._generation, deadline)
+        worker = _Worker(child, slot, load, self._generation, deadline)
         self._workers[child.pid] = worker
         log.info("%s started", worker)
         return worker
@@ -351,6 +364,7 @@ class Master:
                 self._listen(worker)  # its last words
                 del self._workers[pid]
                 worker.child.close()
+                self._loads.release(worker.load)
                 self._handle_end(worker, status)
 
     def _handle_end(self, worker: _Worker, status: int) -> None:

@@ -163,7 +163,7 @@ def serve(
     def stop(timeout: float) -> None:
         for server in list(left):
             if control.serves_queue:
-                server.shared = False  # nobody is left with whom it could be
+                server.leave_queue = False
             server.stop(timeout, lambda server=server: finish(server))  # type: ignore[misc]
 
     def finish(server: TcpServer) -> None:

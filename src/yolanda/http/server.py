@@ -12,6 +12,7 @@ from yolanda.http.connection import HttpConnection, HttpContext, HttpHandler
 from yolanda.http.limits import HttpLimits
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.thread_pool import Choice
+from yolanda.transport.shared_load import ProcessLoad
 from yolanda.transport.tcp_connection import TcpConnection
 from yolanda.transport.tcp_server import STOP_TIMEOUT, TcpServer
 
@@ -49,7 +50,7 @@ class HttpServer(TcpServer):
         max_connections: int | None = None,
         backlog: int = socket.SOMAXCONN,
         reuse_port: bool = False,
-        shared: bool = False,
+        shared: ProcessLoad | None = None,
     ) -> None:
         self._own_loop = loop is None
         if loop is None:

@@ -11,14 +11,15 @@ from yolanda.address import BoundSocket
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.timer_queue import Timer
+from yolanda.transport.shared_load import ProcessLoad
 
 log = logging.getLogger("yolanda.transport")
 
 ACCEPTS_A_TURN = 64
 """Connections taken in one turn, so that those that are served already are not starved."""
 
-SHARED_ACCEPTS_A_TURN = 1
-"""The same on a socket that other processes accept on: the first to wake must not take them all."""
+STAND_BACK = 0.001
+"""Seconds for which a process that has more connections than its share lets others go first."""
 
 RETRY_DELAY = 0.1
 """Seconds without accepting after descriptors or memory ran out."""
@@ -32,7 +33,8 @@ class Acceptor:
     - ``bound``: the socket to listen on, which the acceptor owns and closes;
     - ``on_accept(socket, sockaddr)``: gets each connection, non-blocking and closed on exec;
     - ``backlog``: connections that the kernel completes and keeps until they are accepted;
-    - ``shared``: other processes accept on the same socket.  It may be changed any time.
+    - ``shared``: other processes accept on the same socket; this is what they and this one have.
+      Then connections are taken one by one, in turn with the others.
 
     Connections are taken until EAGAIN, a bounded number a turn.  A connection that was reset before
     it was accepted is passed over.  When descriptors run out, accepting rests for `RETRY_DELAY`
@@ -47,9 +49,9 @@ class Acceptor:
         on_accept: Callable[[socket.socket, Any], object],
         *,
         backlog: int = socket.SOMAXCONN,
-        shared: bool = False,
+        shared: ProcessLoad | None = None,
     ) -> None:
-        self.shared = shared
+        self._shared = shared
         self._loop = loop
         self._bound = bound
         self._socket = bound.socket
@@ -64,6 +66,8 @@ class Acceptor:
         """Listen, and accept from now on."""
         self._socket.listen(self._backlog)
         self._loop.add_channel(self._channel)
+        if self._shared is not None:
+            self._shared.join()
 
     def pause(self) -> None:
         """Leave connections in the kernel's queue for now."""
@@ -76,27 +80,50 @@ class Acceptor:
         if self._retry is None:
             self._channel.enable_reading()
 
-    def close(self) -> None:
+    def close(self, *, leave_queue: bool = False) -> None:
         """Accept what the kernel has completed already, then stop listening.
 
         A client whose connection is complete has perhaps sent its request; to close the listener
-        over its head would reset it.  A shared listener goes on listening, so there the others get
+        over its head would reset it.  ``leave_queue``: other processes go on listening, and serve
         what waits.
         """
         if self._channel.loop is not None:
             self._loop.remove_channel(self._channel)
-            while not self.shared and not self._paused and self._accept_one():
+            while not leave_queue and not self._paused and self._accept_one():
                 continue  # the hook may pause, when no more can be served
+        if self._shared is not None:
+            self._shared.leave()
         if self._retry is not None:
             self._retry.cancel()
         self._bound.close()
 
     def _handle_read(self) -> None:
-        for _ in range(SHARED_ACCEPTS_A_TURN if self.shared else ACCEPTS_A_TURN):
-            if self._paused or not self._accept_one():
-                return
+        if self._shared is not None:
+            self._accept_in_turn(self._shared)
+        else:
+            for _ in range(ACCEPTS_A_TURN):
+                if self._paused or not self._accept_one():
+                    return
         if self._loop.edge_triggered:
             self._channel.rearm()
+
+    def _accept_in_turn(self, shared: ProcessLoad) -> None:
+        if self._paused:
+            return
+        if shared.ahead:
+            self._channel.disable_reading()
+            self._retry = self._loop.call_later(STAND_BACK, self._take_what_is_left)
+        else:
+            self._accept_one()
+
+    def _take_what_is_left(self) -> None:
+        # One at a time in any case: he who has fewer is perhaps busy, and clients must not wait
+        # for him alone.
+        self._retry = None
+        if not self._paused:
+            self._accept_one()
+        if not self._paused and self._retry is None:
+            self._channel.enable_reading()
 
     def _accept_one(self) -> bool:
         """Accept one connection; whether to go on."""

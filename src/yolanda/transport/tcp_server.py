@@ -13,6 +13,7 @@ from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.thread_pool import Choice, ThreadPool
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.acceptor import Acceptor
+from yolanda.transport.shared_load import ProcessLoad
 from yolanda.transport.tcp_connection import ConnectionHook, MessageHook, TcpConnection
 from yolanda.transport.worker_pool import WorkerPool
 
@@ -58,8 +59,8 @@ class TcpServer:
     - ``max_connections``: at so many, further ones wait in the kernel's queue;
     - ``backlog``: the length of that queue;
     - ``reuse_port``: share the port with other listeners that do so too (SO_REUSEPORT);
-    - ``shared``: other processes accept on the same listening socket (``fd:N``): connections are
-      taken one by one, and when this server stops, those that wait are left to the others;
+    - ``shared``: other processes accept on the same listening socket (``fd:N``), and this is what
+      each has: connections are taken in turn with the others, see `SharedLoad`;
     - ``no_delay``: turn Nagle's algorithm off for every connection.
 
     Methods belong to the main loop's thread unless they say otherwise.
@@ -82,7 +83,7 @@ class TcpServer:
         max_connections: int | None = None,
         backlog: int = socket.SOMAXCONN,
         reuse_port: bool = False,
-        shared: bool = False,
+        shared: ProcessLoad | None = None,
         no_delay: bool = True,
     ) -> None:
         loop.assert_in_loop_thread()
@@ -122,6 +123,9 @@ class TcpServer:
         self._acceptor = Acceptor(
             loop, self._listener, self._handle_accept, backlog=backlog, shared=shared
         )
+        self._shared = shared
+        self.leave_queue = shared is not None
+        """Whether `stop` leaves connections that the kernel has completed to other processes."""
         self._started = False
         self._stopping = False
         self._stopped = False
@@ -140,15 +144,6 @@ class TcpServer:
     def loops(self) -> list[EventLoop]:
         """The loops that serve connections."""
         return self._pool.loops
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes accept on the same socket; it may change, up to `stop`."""
-        return self._acceptor.shared
-
-    @shared.setter
-    def shared(self, shared: bool) -> None:
-        self._acceptor.shared = shared
 
     def start(self) -> None:
         """Start the threads, wait until their loops are ready, then listen."""
@@ -210,7 +205,7 @@ class TcpServer:
             self._deadline.cancel()
         self._deadline = self.loop.call_later(timeout, self._abort_all)
         if not self._stopping:
-            self._acceptor.close()
+            self._acceptor.close(leave_queue=self.leave_queue)
             self._stopping = True
             for loop in self._connections:
                 loop.run_in_loop(self._drain_loop, loop)
@@ -227,7 +222,7 @@ class TcpServer:
         self._stopping = self._stopped = True
         if self._deadline is not None:
             self._deadline.cancel()
-        self._acceptor.close()
+        self._acceptor.close(leave_queue=self.leave_queue)
         for loop in self._connections:
             if loop is self.loop:
                 self._abort_loop(loop)
@@ -264,6 +259,8 @@ class TcpServer:
         connection.owner = self
         connection.on_released = self._handle_released
         self._accepted += 1
+        if self._shared is not None:
+            self._shared.add(1)
         self._loads[loop] = self._loads.get(loop, 0) + 1
         if self._accepted == self._max_connections:
             self._acceptor.pause()
@@ -302,6 +299,8 @@ class TcpServer:
         if self._accepted == self._max_connections and not self._stopping:
             self._acceptor.resume()
         self._accepted -= 1
+        if self._shared is not None:
+            self._shared.add(-1)
         self._finish_if_idle()
 
     # ---- stopping ------------------------------------------------------------------------
