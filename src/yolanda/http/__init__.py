@@ -6,5 +6,14 @@ from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
 from yolanda.http.server import HttpServer
+from yolanda.http.static import StaticFiles
 
-__all__ = ["Headers", "HttpError", "HttpLimits", "HttpRequest", "HttpResponse", "HttpServer"]
+__all__ = [
+    "Headers",
+    "HttpError",
+    "HttpLimits",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpServer",
+    "StaticFiles",
+]

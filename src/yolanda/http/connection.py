@@ -380,13 +380,19 @@ class HttpConnection:
 
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
         now = self.connection.loop.now
-        framing = b"" if response.status == 204 else b"Content-Length: %d\r\n" % body.count
+        framing = b"" if response.status == 204 else b"Content-Length: %d\r\n" % body.size
         self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
         if response.has_no_body:
             body.file.close()
-        else:
-            self._send_batch()
-            self.connection.send_file(body.file, body.offset, body.count, close=True)
+            return
+        self._send_batch()
+        last = max(i for i, piece in enumerate(body.pieces) if not isinstance(piece, bytes))
+        for index, piece in enumerate(body.pieces):
+            if isinstance(piece, bytes):
+                self.connection.send_in_loop(piece)
+            else:
+                offset, count = piece
+                self.connection.send_file(body.file, offset, count, close=index == last)
 
     def _send_iterable(self, response: HttpResponse) -> None:
         """Produce the body piece by piece, no faster than the client takes it."""

@@ -1,12 +1,14 @@
 """A response as its handler makes it."""
 
+import io
 import json
-import mimetypes
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, Protocol
 
 from yolanda.http.headers import Headers
+from yolanda.http.media_types import media_type_of
+from yolanda.http.ranges import Part
 from yolanda.http.request import HttpRequest
 from yolanda.transport.tcp_connection import TcpConnection
 
@@ -18,14 +20,17 @@ NO_CONTENT = (204, 304)
 
 
 class FileBody:
-    """A file that is to be sent: ``count`` bytes from ``offset`` on."""
+    """A file that is to be sent: ``pieces`` are parts of it, and bytes that stand in between.
 
-    __slots__ = ("count", "file", "offset")
+    There is at least one part, and none is empty where there are several.
+    """
 
-    def __init__(self, file: BinaryIO, offset: int, count: int) -> None:
+    __slots__ = ("file", "pieces", "size")
+
+    def __init__(self, file: BinaryIO, pieces: Sequence[bytes | Part]) -> None:
         self.file = file
-        self.offset = offset
-        self.count = count
+        self.pieces = pieces
+        self.size = sum(len(p) if isinstance(p, bytes) else p[1] for p in pieces)
 
 
 class Exchange(Protocol):
@@ -99,6 +104,11 @@ class HttpResponse:
             self._headers = Headers()
         return self._headers
 
+    @headers.setter
+    def headers(self, fields: Headers) -> None:
+        self.plain = False
+        self._headers = fields
+
     @property
     def extra_fields(self) -> Headers | None:
         """`headers` if anybody has touched them."""
@@ -145,16 +155,27 @@ class HttpResponse:
         from a path's ending.  Raises `OSError` when the path cannot be opened.
         """
         if isinstance(file, str | os.PathLike):
-            content_type = content_type or mimetypes.guess_type(os.fspath(file))[0]
-            file = open(file, "rb")  # noqa: SIM115  the connection closes it, later
+            if content_type is None:
+                content_type = media_type_of(os.fspath(file))
+            file = io.FileIO(file)  # the connection closes it, later
         size = os.fstat(file.fileno()).st_size
         if count is None:
             count = size - offset
         if not 0 <= offset <= offset + count <= size:
             file.close()
             raise ValueError(f"a file of {size} bytes has no {count} bytes from {offset} on")
+        self.file_pieces(file, [(offset, count)], content_type)
+
+    def file_pieces(
+        self, file: BinaryIO, pieces: Sequence[bytes | Part], content_type: str | None = None
+    ) -> None:
+        """Answer with parts of an open file, and with bytes in between; the server closes it.
+
+        A part is an offset and a count of bytes.  There is at least one; where there are several,
+        none is empty.
+        """
         self.plain = False
-        self._file = FileBody(file, offset, count)
+        self._file = FileBody(file, pieces)
         self.content_type = content_type or "application/octet-stream"
 
     def upgrade(self, protocol: str, take_over: TakeOver) -> None:
