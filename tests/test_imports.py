@@ -20,7 +20,7 @@ LAYERS = [
     ("yolanda.apps",),
     ("yolanda.programs",),
     ("yolanda.labs",),
-    ("yolanda.catalogue", "yolanda.cli", "yolanda.__main__"),
+    ("yolanda.catalogue", "yolanda.static_command", "yolanda.cli", "yolanda.__main__"),
 ]
 
 PROGRAMS = LAYERS.index(("yolanda.programs",))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from yolanda import __version__, labs, programs
+from yolanda import __version__, labs, programs, static_command
 from yolanda.catalogue import Catalogue, Entry, first_line
 from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
 from yolanda.labs.stage import LabFailed, LabSkipped, Stage
@@ -49,6 +49,7 @@ def cli() -> None:
 
 
 cli.add_command(http_server01.main, "http")
+cli.add_command(static_command.main)
 
 
 @cli.command(epilog="\b\nTo install:\n" + "\n".join(f"    {line}" for line in _INSTALL.values()))

@@ -45,6 +45,7 @@ _STATUS = {
     errno.ENXIO: 404,  # a socket, or a device that is not there
     errno.EACCES: 403,
     errno.EPERM: 403,
+    errno.EAGAIN: 503,  # somebody writes to it just now
     errno.EMFILE: 503,
     errno.ENFILE: 503,
     errno.ENOMEM: 503,
@@ -342,7 +343,7 @@ class StaticFiles:
             return -1
         data = os.pread(fd, count, offset)
         if len(data) != count:
-            raise OSError(errno.EIO, "the file was cut while it was read")
+            raise OSError(errno.EAGAIN, "the file was cut while it was read")
         response.body = data
         response.content_type = content_type
         return fd
