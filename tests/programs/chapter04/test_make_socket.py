@@ -139,7 +139,7 @@ def test_a_used_port(stage: Stage) -> None:
     ("arguments", "status", "said"),
     [
         (["--address", "192.0.2.1"], 1, r"bind 192\.0\.2\.1:0: .* \[EADDRNOTAVAIL\]"),
-        (["--address", "no such host"], 1, "no such host"),
+        (["--address", "no..host"], 1, "no..host: not the name of a host"),
         (["--address", "127.0.0.1", "--family", "ipv6"], 2, "of the family ipv4, not ipv6"),
         (["--address", "::1", "--family", "local"], 2, "of the family ipv6, not local"),
         (["--path", "x", "--family", "ipv4"], 2, "--path x is of the family local, not ipv4"),
