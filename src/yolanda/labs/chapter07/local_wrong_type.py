@@ -40,4 +40,6 @@ def play(stage: Stage) -> None:
         client.type("g2")
         client.expect("^Hi, g2$")
         server.expect("^Receive: g2$")
+        client.end_input()  # not killed with the stage: it has a path to remove
+        client.expect_exit(0)
         stage.check(f"the right {right} is served", server.said("g2") and not server.said("g1"))
