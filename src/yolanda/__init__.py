@@ -18,6 +18,13 @@ from yolanda.transport.datagram import DatagramEndpoint
 from yolanda.transport.tcp_client import TcpClient
 from yolanda.transport.tcp_connection import ConnectionState, TcpConnection
 from yolanda.transport.tcp_server import ConnectionHandler, TcpServer
+from yolanda.transport.tls_settings import (
+    Certificate,
+    ClientTls,
+    ServerTls,
+    TlsInfo,
+    TlsSettingsError,
+)
 from yolanda.transport.worker_pool import WorkerPool
 
 __version__ = "0.1.0"
@@ -28,8 +35,10 @@ __all__ = [
     "AddressError",
     "Backoff",
     "Buffer",
+    "Certificate",
     "Channel",
     "ChannelMap",
+    "ClientTls",
     "ConnectionHandler",
     "ConnectionState",
     "DatagramEndpoint",
@@ -37,11 +46,14 @@ __all__ = [
     "EventLoop",
     "EventLoopThread",
     "LoopStatistics",
+    "ServerTls",
     "TcpClient",
     "TcpConnection",
     "TcpServer",
     "ThreadPool",
     "Timer",
+    "TlsInfo",
+    "TlsSettingsError",
     "WorkerPool",
     "__version__",
 ]

@@ -84,6 +84,11 @@ class HttpRequest:
         return self.line.raw_path
 
     @property
+    def scheme(self) -> str:
+        """``"http"``, or ``"https"`` on a connection that speaks TLS."""
+        return "https" if self.connection.encrypted else "http"
+
+    @property
     def query(self) -> str:
         """What follows the first question mark, as it came; empty if nothing does."""
         return self.target.partition("?")[2]

@@ -15,6 +15,7 @@ from yolanda.reactor.thread_pool import Choice
 from yolanda.transport.shared_load import ProcessLoad
 from yolanda.transport.tcp_connection import TcpConnection
 from yolanda.transport.tcp_server import STOP_TIMEOUT, TcpServer
+from yolanda.transport.tls_settings import ServerTls
 
 log = logging.getLogger("yolanda.http")
 
@@ -51,7 +52,10 @@ class HttpServer(TcpServer):
         backlog: int = socket.SOMAXCONN,
         reuse_port: bool = False,
         shared: ProcessLoad | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
+        if tls is not None and tls.alpn is None:
+            tls.offer("http/1.1")
         self._own_loop = loop is None
         if loop is None:
             loop = EventLoop(dispatcher)
@@ -73,6 +77,7 @@ class HttpServer(TcpServer):
                 backlog=backlog,
                 reuse_port=reuse_port,
                 shared=shared,
+                tls=tls,
             )
         except BaseException:
             if self._own_loop:

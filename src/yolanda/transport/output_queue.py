@@ -33,18 +33,28 @@ class FilePiece:
         Raises `BlockingIOError` when that is nothing, and `OSError` when the file has become
         shorter than what was promised.
         """
-        size = min(self.count, _FILE_BYTES_AT_ONCE)
-        sent = self._send(sock, size)
-        if sent == 0:
-            raise OSError(errno.EIO, f"the file ended {self.count} bytes too early")
-        self.offset += sent
-        self.count -= sent
-        return sent
+        return self._advance(self._send(sock, min(self.count, _FILE_BYTES_AT_ONCE)))
+
+    def read(self, size: int) -> bytes:
+        """Take the next bytes, ``size`` at most, to be sent in another way.
+
+        Raises `OSError` when the file has become shorter than what was promised.
+        """
+        data = os.pread(self.file.fileno(), min(size, self.count), self.offset)
+        self._advance(len(data))
+        return data
 
     def finish(self) -> None:
         """No more of it will be sent."""
         if self._close:
             self.file.close()
+
+    def _advance(self, size: int) -> int:
+        if size == 0:
+            raise OSError(errno.EIO, f"the file ended {self.count} bytes too early")
+        self.offset += size
+        self.count -= size
+        return size
 
     def _send(self, sock: socket.socket, size: int) -> int:
         if self._can_sendfile:

@@ -1,6 +1,7 @@
 """A client: connects without blocking, tries again, and comes back when the connection is lost."""
 
 import errno
+import functools
 import logging
 import os
 import socket
@@ -15,6 +16,8 @@ from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.backoff import Backoff
 from yolanda.transport.tcp_connection import ConnectionHook, MessageHook, TcpConnection
+from yolanda.transport.tls import TlsConnection
+from yolanda.transport.tls_settings import ClientTls
 
 log = logging.getLogger("yolanda.transport")
 
@@ -36,7 +39,9 @@ class TcpClient:
     - ``connect_timeout``: seconds for each address;
     - ``retry``: the waiting between tries; `None` for one try only;
     - ``reconnect``: connect again when the connection is lost, that is, ended by anything but
-      `close`.
+      `close`;
+    - ``tls``: whom to trust, if it is to speak TLS.  A handshake that fails counts as an address
+      that could not be reached.
 
     Every address of a name is tried in turn (IPv6 and IPv4).  A name is looked up in a thread of
     its own, since that blocks.  Methods belong to the loop's thread.  (Course, chapters 8 and 22;
@@ -56,6 +61,7 @@ class TcpClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         retry: Backoff | None = None,
         reconnect: bool = False,
+        tls: ClientTls | None = None,
     ) -> None:
         self.loop = loop
         self.address = Address.parse(address) if isinstance(address, str) else address
@@ -73,6 +79,10 @@ class TcpClient:
         self._connect_timeout = connect_timeout
         self._retry = retry if retry is not None or not reconnect else Backoff()
         self._reconnect = reconnect
+        if tls is not None:
+            tls.check(self.address.host)
+        self._tls = tls
+        self._beginning: TcpConnection | None = None  # connected, perhaps in a handshake
         self._wanted = False  # between connect() and close()
         self._round = 0  # what belongs to an earlier one is out of date
         self._failures = 0
@@ -104,6 +114,9 @@ class TcpClient:
         self._wanted = False
         self._round += 1
         self._abandon()
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None:
+            beginning.close()
         if self.connection is not None:
             self.connection.close()
 
@@ -197,17 +210,30 @@ class TcpClient:
             self._note(code)
             self._try_next()
             return
-        self._failures = 0
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.connection = connection = TcpConnection(self.loop, sock)
+        self._beginning = connection = self._make_connection(sock)
         connection.owner = self
         connection.on_released = self._handle_released
         if self.on_message is not None:
             connection.on_message = self.on_message
         connection.on_write_completed = self.on_write_completed
         connection.on_connection_closed = self.on_connection_closed
-        connection.establish(self.on_connection_completed)
+        connection.establish(self._handle_completed)
+
+    def _make_connection(self, sock: socket.socket) -> TcpConnection:
+        tls = self._tls
+        if tls is None:
+            return TcpConnection(self.loop, sock)
+        wrap = functools.partial(tls.wrap, host=self.address.host)
+        return TlsConnection(self.loop, sock, wrap=wrap, handshake_timeout=tls.handshake_timeout)
+
+    def _handle_completed(self, connection: TcpConnection) -> None:
+        self._beginning = None
+        self._failures = 0
+        self.connection = connection
+        if self.on_connection_completed is not None:
+            self.on_connection_completed(connection)
 
     def _note(self, code: int) -> None:
         self._error = OSError(code, f"{os.strerror(code)} ({self.address})")
@@ -228,6 +254,12 @@ class TcpClient:
             self._timer = self.loop.call_later(delay, self._look_up)
 
     def _handle_released(self, connection: TcpConnection) -> None:
+        if connection is self._beginning:
+            self._beginning = None
+            self._error = connection.error or self._error
+            log.debug("no connection: %s", self._error)
+            self._try_next()
+            return
         if connection is not self.connection:
             return
         self.connection = None

@@ -21,6 +21,7 @@ from yolanda.reactor.channel import Channel
 from yolanda.reactor.deadline import Deadline
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.transport.output_queue import BYTES_A_TURN, FilePiece, OutputQueue
+from yolanda.transport.tls_settings import TlsInfo
 
 log = logging.getLogger("yolanda.transport")
 
@@ -111,6 +112,9 @@ class TcpConnection:
         "state",
     )
 
+    encrypted = False
+    """Whether it speaks TLS."""
+
     def __init__(self, loop: EventLoop, sock: socket.socket, peer: Any = None) -> None:
         """For servers and clients: ``sock`` is connected and non-blocking, ``peer`` its sockaddr.
 
@@ -168,7 +172,7 @@ class TcpConnection:
         """The owner's own hook: called after the application's last one, completed or not."""
 
     def __repr__(self) -> str:
-        return f"<TcpConnection {self.name} {self.peer_address} {self.state.value}>"
+        return f"<{type(self).__name__} {self.name} {self.peer_address} {self.state.value}>"
 
     # ---- what it is ----------------------------------------------------------------------
 
@@ -203,6 +207,11 @@ class TcpConnection:
     def closed(self) -> bool:
         """Whether it is over: the descriptor is closed."""
         return self.state is ConnectionState.DISCONNECTED
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What the handshake of TLS has agreed on; `None` where there is none."""
+        return None
 
     @property
     def queued(self) -> int:
@@ -365,16 +374,20 @@ class TcpConnection:
 
         (In the course the hook runs in the acceptor's thread and before the registration.)
         """
+        if self._register():
+            self.state = ConnectionState.CONNECTED
+            if on_connection_completed is not None:
+                self.guard(on_connection_completed, self)
+
+    def _register(self) -> bool:
         self.last_read = self.last_write = self.loop.now
         try:
             self.loop.add_channel(self._channel)
         except (OSError, ValueError) as error:
             log.error("cannot watch %s: %s", self.name, error)
             self._close(error if isinstance(error, OSError) else None)
-            return
-        self.state = ConnectionState.CONNECTED
-        if on_connection_completed is not None:
-            self.guard(on_connection_completed, self)
+            return False
+        return True
 
     def guard(self, callback: Callable[..., object], *args: object) -> None:
         """Call ``callback(*args)``; what it raises is logged and closes this connection alone."""
@@ -595,7 +608,8 @@ class TcpConnection:
         if self.state is ConnectionState.CONNECTING:
             self.on_connection_closed = None  # closed comes only after completed
         self.state = ConnectionState.DISCONNECTED
-        self.error = error
+        if error is not None:
+            self.error = error.with_traceback(None)  # which refers to this connection
         if self._channel.loop is not None:
             self.loop.remove_channel(self._channel)
         if self._deadline is not None:

@@ -14,7 +14,14 @@ from yolanda.reactor.thread_pool import Choice, ThreadPool
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.acceptor import Acceptor
 from yolanda.transport.shared_load import ProcessLoad
-from yolanda.transport.tcp_connection import ConnectionHook, MessageHook, TcpConnection
+from yolanda.transport.tcp_connection import (
+    ConnectionHook,
+    ConnectionState,
+    MessageHook,
+    TcpConnection,
+)
+from yolanda.transport.tls import TlsConnection
+from yolanda.transport.tls_settings import ServerTls
 from yolanda.transport.worker_pool import WorkerPool
 
 log = logging.getLogger("yolanda.transport")
@@ -61,7 +68,8 @@ class TcpServer:
     - ``reuse_port``: share the port with other listeners that do so too (SO_REUSEPORT);
     - ``shared``: other processes accept on the same listening socket (``fd:N``), and this is what
       each has: connections are taken in turn with the others, see `SharedLoad`;
-    - ``no_delay``: turn Nagle's algorithm off for every connection.
+    - ``no_delay``: turn Nagle's algorithm off for every connection;
+    - ``tls``: the certificates, if it is to speak TLS.
 
     Methods belong to the main loop's thread unless they say otherwise.
     """
@@ -85,6 +93,7 @@ class TcpServer:
         reuse_port: bool = False,
         shared: ProcessLoad | None = None,
         no_delay: bool = True,
+        tls: ServerTls | None = None,
     ) -> None:
         loop.assert_in_loop_thread()
         hooks = (on_connection_completed, on_message, on_write_completed, on_connection_closed)
@@ -100,6 +109,7 @@ class TcpServer:
         self._handler = handler
         self._max_connections = max_connections
         self._no_delay = no_delay
+        self._tls = tls
         self._pool = ThreadPool(
             loop,
             threads,
@@ -255,7 +265,7 @@ class TcpServer:
         loop = self._pool.next_loop(peer[0] if isinstance(peer, tuple) else peer)
         if self._no_delay and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        connection = TcpConnection(loop, sock, peer)
+        connection = self._make_connection(loop, sock, peer)
         connection.owner = self
         connection.on_released = self._handle_released
         self._accepted += 1
@@ -266,17 +276,30 @@ class TcpServer:
             self._acceptor.pause()
         loop.run_in_loop(self._establish, connection)
 
+    def _make_connection(self, loop: EventLoop, sock: socket.socket, peer: Any) -> TcpConnection:
+        tls = self._tls
+        if tls is None:
+            return TcpConnection(loop, sock, peer)
+        return TlsConnection(
+            loop, sock, peer, wrap=tls.wrap, handshake_timeout=tls.handshake_timeout
+        )
+
     def _establish(self, connection: TcpConnection) -> None:
         """In the connection's loop."""
         self._connections[connection.loop].add(connection)
-        if self._handler is not None:
-            connection.establish(self._attach_handler)
-        else:
+        if self._handler is None:
             if self.on_message is not None:
                 connection.on_message = self.on_message
             connection.on_write_completed = self.on_write_completed
             connection.on_connection_closed = self.on_connection_closed
-            connection.establish(self.on_connection_completed)
+        connection.establish(self._handle_completed)
+
+    def _handle_completed(self, connection: TcpConnection) -> None:
+        """In the connection's loop, perhaps after a handshake."""
+        if self._handler is not None:
+            self._attach_handler(connection)
+        elif self.on_connection_completed is not None:
+            self.on_connection_completed(connection)
         if self._stopping and connection.connected:
             self.drain(connection)
 
@@ -307,7 +330,8 @@ class TcpServer:
 
     def _drain_loop(self, loop: EventLoop) -> None:
         for connection in list(self._connections[loop]):
-            connection.guard(self.drain, connection)
+            if connection.state is not ConnectionState.CONNECTING:  # see _handle_completed
+                connection.guard(self.drain, connection)
 
     def _abort_all(self) -> None:
         for loop in self._connections:
