@@ -61,21 +61,25 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "yolanda", "_YOLANDA_COMPLETE").source())
 
 
-class SecondsRange(click.FloatRange):
-    """A range of seconds, all of which can be waited for: nan and inf cannot, whatever the range.
+class TimeRange(click.FloatRange):
+    """A range of times, all of which can be waited for: nan and inf cannot, whatever the range.
 
-    The kernel counts a time-out in milliseconds, in 32 bits, so that it ends after 24 days.
+    The kernel counts a time-out in milliseconds, in 32 bits, so that it ends after 24 days.  The
+    parameter's metavar says whether it is in seconds or in MS.
     """
 
     LONGEST = 1_000_000
+    """Seconds."""
 
     def convert(
         self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Read the number, which is text yet."""
         number = super().convert(value, param, ctx)
-        if not number <= self.LONGEST:  # nor is nan
-            self.fail(f"{value} is not a number up to {self.LONGEST}.", param, ctx)
+        in_ms = param is not None and param.metavar == "MS"
+        longest = self.LONGEST * 1000 if in_ms else self.LONGEST
+        if not number <= longest:  # nor is nan
+            self.fail(f"{value} is not a number up to {longest}.", param, ctx)
         return number
 
 
@@ -188,7 +192,7 @@ class LabName(click.ParamType[Entry]):
 @click.option("--all", "everything", is_flag=True, help="Play every lab.")
 @click.option(
     "--patience",
-    type=SecondsRange(0, min_open=True),
+    type=TimeRange(0, min_open=True),
     default=10,
     show_default=True,
     metavar="SECONDS",
@@ -216,7 +220,7 @@ def _with_finite_range(parameter: click.Parameter) -> click.Parameter:
     kind = parameter.type
     if isinstance(kind, click.FloatRange):
         parameter = copy.copy(parameter)
-        parameter.type = SecondsRange(kind.min, kind.max, kind.min_open, kind.max_open)
+        parameter.type = TimeRange(kind.min, kind.max, kind.min_open, kind.max_open)
     return parameter
 
 

@@ -137,6 +137,13 @@ def test_a_time_that_cannot_be_waited_for_is_refused(entry: Entry, value: str) -
             assert f"'{parameter.metavar if argument else option}': " in result.output
 
 
+@pytest.mark.parametrize(("timeout", "status"), [("1000000000", 0), ("1000000001", 2)])
+def test_a_time_may_be_as_long_in_milliseconds_as_in_seconds(timeout: str, status: int) -> None:
+    options = ["--events=0", "--interval=0", f"--timeout={timeout}"]
+    result = CliRunner().invoke(cli, ["run", "wakeup", *options])
+    assert result.exit_code == status, result.output
+
+
 @every_server
 def test_a_used_port_is_one_line(entry: Entry, stage: Stage) -> None:
     with used_port() as port:
