@@ -1,6 +1,7 @@
 """An HTTP server on the reactor: ``from yolanda.http import HttpServer``."""
 
 from yolanda.http.errors import HttpError
+from yolanda.http.forwarded import Forwarded, TrustedProxies
 from yolanda.http.headers import Headers
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest
@@ -9,6 +10,7 @@ from yolanda.http.server import HttpServer
 from yolanda.http.static import StaticFiles
 
 __all__ = [
+    "Forwarded",
     "Headers",
     "HttpError",
     "HttpLimits",
@@ -16,4 +18,5 @@ __all__ = [
     "HttpResponse",
     "HttpServer",
     "StaticFiles",
+    "TrustedProxies",
 ]
