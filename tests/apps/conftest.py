@@ -112,32 +112,105 @@ class Served:
         self.process.stderr.close()
 
 
+class Client:
+    """A connection that knows as much of HTTP as it must."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.closing = False  # the server has said that it closes
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, path: str = "/", *fields: str) -> None:
+        lines = [f"GET {path} HTTP/1.1", "Host: test", *fields, "", ""]
+        self.socket.sendall("\r\n".join(lines).encode())
+
+    def read(self) -> str:
+        """The body of a response; raises `OSError` or `EOFError` if there is none."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._receive(data)
+        head, _, body = data.partition(b"\r\n\r\n")
+        head = head.lower()
+        assert head.startswith(b"http/1.1 200 "), head
+        self.closing = b"connection: close" in head
+        found = re.search(rb"content-length: (\d+)", head)
+        assert found, head
+        while len(body) < int(found[1]):
+            body += self._receive(body)
+        return body.decode()
+
+    def ask(self, path: str = "/", *fields: str) -> str:
+        self.send(path, *fields)
+        return self.read()
+
+    def _receive(self, so_far: bytes) -> bytes:
+        piece = self.socket.recv(65536)
+        if not piece:
+            raise EOFError(f"the connection ended after {so_far!r}")
+        return piece
+
+
 def get(port: int, path: str = "/") -> str:
     """One request on a connection of its own; raises `OSError` or `EOFError` if it fails."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
-        return ask(client, path, close=True)
+    with Client(port) as client:
+        return client.ask(path, "Connection: close")
 
 
-def ask(client: socket.socket, path: str = "/", *, close: bool = False) -> str:
-    """One request on a connection that is there; the body of its response."""
-    field = "Connection: close\r\n" if close else ""
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n{field}\r\n".encode())
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = client.recv(65536)
-        if not piece:
-            raise EOFError(f"the connection ended after {data!r}")
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 "), head
-    length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
-    while len(body) < length:
-        piece = client.recv(65536)
-        if not piece:
-            raise EOFError(f"the connection ended within a body, after {body!r}")
-        body += piece
-    ask.last_head = head  # type: ignore[attr-defined]
-    return body.decode()
+class Load:
+    """Clients that ask on and on, some on one connection, some on a new one for each request."""
+
+    def __init__(self, port: int, keeping: int = 3, fresh: int = 3) -> None:
+        self.port = port
+        self.served = 0
+        self.by: set[int] = set()  # the processes that answered
+        self.failures: list[str] = []
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._threads = [
+            threading.Thread(target=work, name="client")
+            for work in [self._keep] * keeping + [self._renew] * fresh
+        ]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def more(self, requests: int = 100) -> None:
+        """Wait until so many more were answered."""
+        wanted = self.served + requests
+        wait_until(lambda: self.served >= wanted)
+
+    def _note(self, answer: str) -> None:
+        with self._lock:
+            self.served += 1
+            self.by.add(int(answer.split()[0]))
+
+    def _renew(self) -> None:
+        while not self._done.is_set():
+            try:
+                self._note(get(self.port))
+            except (OSError, EOFError) as error:
+                self.failures.append(f"on a new connection: {error!r}")
+
+    def _keep(self) -> None:
+        while not self._done.is_set():
+            with Client(self.port) as client:
+                try:
+                    while not (client.closing or self._done.is_set()):
+                        self._note(client.ask())
+                except (OSError, EOFError) as error:
+                    self.failures.append(f"on a kept connection: {error!r}")
 
 
 @pytest.fixture

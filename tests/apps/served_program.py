@@ -21,6 +21,16 @@ from yolanda.http.response import HttpResponse
 from yolanda.transport.backoff import Backoff
 
 
+def say(what: str) -> None:
+    print(f"{what} in {os.getpid()}", file=sys.stderr, flush=True)
+
+
+def block_for_ever() -> None:
+    say("blocked")
+    while True:
+        time.sleep(1000)
+
+
 def main() -> int:
     options: dict[str, Any] = json.loads(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -50,8 +60,11 @@ def main() -> int:
 
         def on_request(request: HttpRequest, response: HttpResponse) -> None:
             if request.path == "/block":
-                while True:
-                    time.sleep(1000)
+                block_for_ever()
+            if request.path == "/never":
+                say("never")
+                response.defer()
+                return
             if request.path == "/grow":
                 hoard.append(bytearray(os.urandom(1 << 20)) * 64)
             if request.path == "/slow":
@@ -72,19 +85,13 @@ def main() -> int:
             Address(fd=os.dup(listener.socket.fileno())), on_request, shared=handle.load
         )
 
-        def say(what: str) -> None:
-            print(f"{what} in {os.getpid()}", file=sys.stderr, flush=True)
-
-        status = serve(
+        return serve(
             handle,
             [server],
             graceful_timeout=options.get("graceful_timeout", 30.0),
             on_reopen_logs=lambda: say("logs reopened"),
             on_reload_certificates=lambda: say("certificates reloaded"),
         )
-        if flag("die-at-stop"):
-            return 9
-        return status
 
     master = Master(
         run_worker,

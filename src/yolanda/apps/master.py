@@ -3,18 +3,16 @@
 import logging
 import math
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
-from types import FrameType
 
 from yolanda.address import BoundSocket
-from yolanda.apps.child import Child, describe_status
+from yolanda.apps.child import Child, describe_status, set_title
 from yolanda.apps.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
 from yolanda.apps.notify import Notifier
-from yolanda.reactor.wakeup import Wakeup
+from yolanda.apps.supervisor import Supervisor
 from yolanda.transport.backoff import Backoff
 from yolanda.transport.shared_load import ProcessLoad, SharedLoad
 
@@ -27,19 +25,6 @@ _KILL_MARGIN = 5.0  # seconds beyond a worker's own deadline before it is killed
 _QUICK_TIMEOUT = 2.0  # seconds that a worker has for ending at once
 _ABORT_TIMEOUT = 2.0  # seconds for writing the traceback of a worker that is stuck
 _MEMORY_INTERVAL = 1.0  # seconds between two looks at the workers' memory
-_SUSPENDED = 1.0  # seconds too late: then it is not the workers that stood still
-
-_SIGNALS = [
-    signal.SIGCHLD,
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-]
 
 
 class _State(Enum):
@@ -66,7 +51,7 @@ class _Worker:
         self.slot = slot
         self.generation = generation
         self.state = _State.STARTING
-        self.deadline = deadline  # when patience with its state ends
+        self.deadline = deadline  # when patience with its state ends; while it is ready: see heard
         self.ready_since = math.inf
         self.failure: str | None = None  # why it could not start, in its own words
 
@@ -86,7 +71,7 @@ class _Slot:
         self.not_before = 0.0  # when the next one may be started
 
 
-class Master:
+class Master(Supervisor):
     """Runs worker processes that serve the same sockets, until it is told to stop.
 
     - ``run_worker(handle)``: what each worker does, in its own process; it says ``handle.ready()``,
@@ -103,7 +88,8 @@ class Master:
     - ``backoff``: the waits before the replacements of workers that died soon, one after the other
       in the same place.  After ``backoff.attempts`` of them the master gives up, unless another
       worker serves steadily;
-    - ``memory_limit``: bytes of resident memory; a worker that has more is replaced (Linux);
+    - ``memory_limit``: bytes of resident memory; a worker that has more is replaced, as soon as it
+      is steady (Linux);
     - ``notifier``: tells systemd;
     - ``on_ready()``: called once, when all workers are ready;
     - ``on_reopen_logs()``: called on SIGUSR1, for the master's own log files;
@@ -120,6 +106,17 @@ class Master:
     The master imports nothing of the application, so that a replaced worker runs its newest code.
     It must have no threads.  All methods belong to the main thread.
     """
+
+    SIGNALS = (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    )
 
     def __init__(
         self,
@@ -149,15 +146,18 @@ class Master:
             raise ValueError(f"the memory limit is 1 byte or more, not {memory_limit}")
         if memory_limit is not None and not os.path.exists("/proc/self/statm"):
             raise ValueError("the memory limit needs /proc, which this platform does not have")
+        super().__init__()
         self._run_worker = run_worker
         self._listeners = listeners
         self._graceful_timeout = graceful_timeout
         self._health_timeout = math.inf if health_timeout is None else health_timeout
+        self._beat_interval = min(1.0, self._health_timeout / 4)
         self._start_timeout = math.inf if start_timeout is None else start_timeout
         self._steady = steady
         self._backoff = backoff or Backoff(first=0.25, longest=30.0, attempts=8)
         self._memory_limit = memory_limit
         self._notifier = notifier or Notifier(None)
+        self._close_in_child.append(self._notifier.close)
         self._on_ready = on_ready
         self._on_reopen_logs = on_reopen_logs
         self._title = title
@@ -170,12 +170,10 @@ class Master:
         self._stopping = False
         self._interrupted = False
         self._status = 0
-        self._signals: list[int] = []
         self._next_memory = 0.0
         self._next_watchdog = 0.0
-        self._wakeup: Wakeup | None = None
 
-    # ---- running -------------------------------------------------------------------------
+    # ---- what a supervisor asks ----------------------------------------------------------
 
     def run(self) -> int:
         """Start the workers, and return the exit status when the last of them has ended.
@@ -183,52 +181,29 @@ class Master:
         The status is 0 after a signal, 1 after giving up, and 3 if the application could not be
         started.
         """
-        self._wakeup = wakeup = Wakeup()
-        before = {number: signal.signal(number, self._note_signal) for number in _SIGNALS}
-        wakeup.attach_signals()
-        if self._memory_limit is not None:
-            self._next_memory = time.monotonic() + _MEMORY_INTERVAL
+        set_title(f"{self._title}: master")
         self._notifier.status("starting")
-        try:
-            log.info("master started (pid %d)", os.getpid())
-            while self._workers or not self._stopping:
-                self._turn(wakeup)
-            log.info("master ended")
-        finally:
-            self._kill_all()
-            for number, action in before.items():
-                signal.signal(number, signal.SIG_DFL if action is None else action)
-            wakeup.detach_signals()
-            wakeup.close()
-            self._wakeup = None
+        log.info("master started (pid %d)", os.getpid())
+        status = super().run()
+        log.info("master ended")
+        return status
+
+    @property
+    def going_on(self) -> bool:
+        """Whether there are workers, or are to be."""
+        return bool(self._workers) or not self._stopping
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
         return self._status
 
-    def _turn(self, wakeup: Wakeup) -> None:
-        self._adjust(time.monotonic())
-        now = time.monotonic()
-        due = max(now, min(self._times()))
-        poll = select.poll()
-        poll.register(wakeup.fileno(), select.POLLIN)
-        talking = {worker.child.fileno(): worker for worker in self._workers.values()}
-        for fd in talking:
-            poll.register(fd, select.POLLIN)
-        ready = poll.poll(None if due == math.inf else math.ceil((due - now) * 1000))
-        wakeup.drain()
-        self._forgive(time.monotonic() - due)
-        for fd, _ in ready:
-            if fd in talking:
-                self._listen(talking[fd])
-        self._reap()
-        signals, self._signals = self._signals, []
-        for number in signals:
-            self._handle_signal(number)
-        self._check(time.monotonic())
-
-    def _times(self) -> Iterator[float]:
-        """When there is something to do that no event tells of."""
-        yield math.inf
+    def times(self) -> Iterator[float]:
+        """When patience with somebody ends, or somebody is to be started or looked at."""
         for worker in self._workers.values():
-            yield worker.deadline
+            yield self._deadline(worker)
+        # Often enough to find out that this process stood still, before a worker seems stuck.
+        yield time.monotonic() + self._beat_interval
         for slot in self._slots if not self._stopping else ():
             if slot.current is None or (slot.retiring and slot.successor is None):
                 yield slot.not_before
@@ -237,19 +212,17 @@ class Master:
         if self._notifier.watchdog_interval is not None:
             yield self._next_watchdog
 
-    def _forgive(self, late: float) -> None:
-        """Put deadlines off if this process stood still, since the workers then did so, too.
-
-        (A machine was suspended, or Ctrl+Z stopped the whole group.)
-        """
-        if late > _SUSPENDED:
-            for worker in self._workers.values():
-                worker.deadline += late
+    def on_suspended(self, seconds: float) -> None:
+        """Put deadlines off: a worker that stood still as well is not stuck."""
+        for worker in self._workers.values():
+            worker.deadline += seconds
+            worker.child.heard += seconds
 
     # ---- starting ------------------------------------------------------------------------
 
-    def _adjust(self, now: float) -> None:
-        """Start whom there should be."""
+    def adjust(self, now: float) -> None:
+        """Start whom there should be, and see who is stuck or has grown too large."""
+        self._check(now)
         if self._stopping:
             return
         for slot in self._slots:
@@ -276,47 +249,38 @@ class Master:
 
     def _start(self, slot: _Slot) -> _Worker | None:
         deadline = time.monotonic() + self._start_timeout
-        load = self._loads.take()
         try:
-            child = Child.fork(
-                self._run_worker,
-                index=slot.index,
-                beat_interval=min(1.0, self._health_timeout / 4),
-                load=load,
-                title=f"{self._title}: worker {slot.index}",
-                in_child=self._leave_to_child,
-            )
+            load = self._loads.take()
+            try:
+                child = self.fork(
+                    self._run_worker,
+                    index=slot.index,
+                    beat_interval=self._beat_interval,
+                    load=load,
+                    title=f"{self._title}: worker {slot.index}",
+                )
+            except BaseException:
+                self._loads.release(load)
+                raise
         except OSError as error:
-            self._loads.release(load)
-            self._put_off(slot, f"no worker can be started: {error.strerror}")
+            self._handle_failure(slot, f"no worker can be started: {error.strerror}")
             return None
         worker = _Worker(child, slot, load, self._generation, deadline)
         self._workers[child.pid] = worker
         log.info("%s started", worker)
         return worker
 
-    def _leave_to_child(self) -> None:
-        """In a child: close what is the master's, above all its ends of the other workers."""
-        for worker in self._workers.values():
-            worker.child.close()
-        if self._wakeup is not None:
-            self._wakeup.close()
-        self._notifier.close()
-
     # ---- what workers say ----------------------------------------------------------------
 
-    def _listen(self, worker: _Worker) -> None:
-        for word, text in worker.child.receive():
-            if word == "ready":
-                self._handle_ready(worker)
-            elif word == "fail":
-                worker.failure = text
-            elif word == "retire":
-                self._retire(worker, text)
-            else:
-                log.warning("%s said %r, which means nothing", worker, word)
-        if worker.state is _State.READY:
-            worker.deadline = worker.child.heard + self._health_timeout
+    def on_word(self, child: Child, word: str, text: str) -> None:
+        """A worker has said how it goes."""
+        worker = self._workers[child.pid]
+        if word == "ready":
+            self._handle_ready(worker)
+        elif word == "fail":
+            worker.failure = text
+        elif word == "retire":
+            self._retire(worker, text)
 
     def _handle_ready(self, worker: _Worker) -> None:
         if worker.state is not _State.STARTING:
@@ -349,25 +313,10 @@ class Master:
 
     # ---- ends ----------------------------------------------------------------------------
 
-    def _reap(self) -> None:
-        # As the first process of a container the master also inherits orphans, and takes leave of
-        # them here.
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            worker = self._workers.get(pid)
-            if worker is not None:
-                self._listen(worker)  # its last words
-                del self._workers[pid]
-                worker.child.close()
-                self._loads.release(worker.load)
-                self._handle_end(worker, status)
-
-    def _handle_end(self, worker: _Worker, status: int) -> None:
+    def on_end(self, child: Child, status: int) -> None:
+        """A worker has ended: take leave of it, or see to its replacement."""
+        worker = self._workers.pop(child.pid)
+        self._loads.release(worker.load)
         slot = worker.slot
         how = describe_status(status)
         expected = slot.current is not worker and slot.successor is not worker
@@ -381,12 +330,7 @@ class Master:
         log.error("%s ended unexpectedly (%s)%s", worker, how, f": {failure}" if failure else "")
         if slot.successor is worker:
             slot.successor = None
-            self._put_off(slot, failure or how)
-            if self._rolling:
-                self._end_rolling(
-                    f"rolling restart given up, the old workers stay: {failure or how}",
-                    logging.ERROR,
-                )
+            self._handle_failure(slot, failure or how)
             return
         slot.current, slot.successor = slot.successor, None
         slot.retiring = False
@@ -398,6 +342,15 @@ class Master:
         else:
             self._put_off(slot, failure or how)
         self._tell_status()
+
+    def _handle_failure(self, slot: _Slot, reason: str) -> None:
+        """Nobody can be started in this place."""
+        if self._rolling:
+            self._end_rolling(
+                f"rolling restart given up, the old workers stay: {reason}", logging.ERROR
+            )
+        if slot.current is None or slot.retiring:
+            self._put_off(slot, reason)
 
     def _put_off(self, slot: _Slot, reason: str) -> None:
         """Wait before the next worker is started in this place; perhaps give up."""
@@ -448,24 +401,15 @@ class Master:
         worker.deadline = math.inf
         worker.child.send_signal(signal.SIGKILL)
 
-    def _kill_all(self) -> None:
-        """Leave nobody behind, whatever ended the master's turns."""
-        for worker in self._workers.values():
-            worker.child.send_signal(signal.SIGKILL)
-        for worker in self._workers.values():
-            os.waitpid(worker.child.pid, 0)
-            worker.child.close()
-        self._workers.clear()
-
     # ---- watching ------------------------------------------------------------------------
 
     def _check(self, now: float) -> None:
         for worker in list(self._workers.values()):
-            if worker.deadline <= now:
+            if self._deadline(worker) <= now:
                 self._lose_patience(worker, now)
         if self._memory_limit is not None and self._next_memory <= now:
             self._next_memory = now + _MEMORY_INTERVAL
-            for worker in list(self._serving()):
+            for worker in filter(self._is_steady, list(self._serving())):
                 used = worker.child.memory()
                 if used is not None and used > self._memory_limit:
                     self._retire(
@@ -477,6 +421,11 @@ class Master:
         if interval is not None and self._next_watchdog <= now:
             self._next_watchdog = now + interval
             self._notifier.watchdog()
+
+    def _deadline(self, worker: _Worker) -> float:
+        if worker.state is _State.READY:
+            return worker.child.heard + self._health_timeout
+        return worker.deadline
 
     def _lose_patience(self, worker: _Worker, now: float) -> None:
         if worker.state in (_State.STARTING, _State.READY):
@@ -496,13 +445,8 @@ class Master:
 
     # ---- signals -------------------------------------------------------------------------
 
-    def _note_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals.append(number)  # the interpreter has written a byte already
-
-    def _handle_signal(self, number: int) -> None:
-        if number == signal.SIGCHLD:
-            return  # who has ended is found out in each turn
-        log.info("master got %s", signal.Signals(number).name)
+    def on_signal(self, number: int) -> None:
+        """Do as the table says."""
         if number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             self._handle_stop_signal(number)
         elif self._stopping:

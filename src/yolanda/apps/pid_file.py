@@ -61,10 +61,10 @@ class PidFile:
     def _replace(self, new: str) -> bool:
         """Put ``new`` in the place of a stale file; `False` if that is another one meanwhile."""
         try:
-            old = open(self.path, "rb")
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
-        with old:
+        with open(fd, "rb") as old:
             # Of two that find the same stale file, the second waits here and sees that it is gone.
             fcntl.flock(old, fcntl.LOCK_EX)
             try:
