@@ -20,6 +20,7 @@ from email.utils import formatdate
 import httptools
 
 from yolanda.http.errors import HttpError, reason_of
+from yolanda.http.field_lines import FieldLines
 from yolanda.http.headers import Headers, check_value
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest, RequestLine
@@ -398,23 +399,25 @@ class ResponseEncoder:
         self._server = f"Server: {server_name}\r\n".encode("latin-1") if server_name else b""
         self._date = b""
         self._fresh_until = -math.inf
-        self._heads: dict[tuple[int, str | None, bool, int], bytes] = {}
+        self._heads: dict[tuple[int, str | FieldLines | None, bool, int], bytes] = {}
 
     def encode(
         self,
         status: int,
-        content_type: str | None,
+        fields: str | FieldLines | None,
         keep_alive: bool,
         body: bytes,
         now: float,
     ) -> bytes:
-        """A whole response without fields of its own.  ``now``: by the loop's clock.
+        """A whole response.  ``fields``: its content type, or all that it has.
+
+        - ``now``: by the loop's clock.
 
         Raises `ValueError` for what cannot stand in a head.
         """
         if now >= self._fresh_until:
             self._refresh(now)
-        key = (status, content_type, keep_alive, len(body))
+        key = (status, fields, keep_alive, len(body))
         head = self._heads.get(key)
         if head is None:
             head = self._make_head(*key)
@@ -439,6 +442,9 @@ class ResponseEncoder:
     def _add_fields(self, opening: bytes, response: HttpResponse, now: float) -> bytes:
         if now >= self._fresh_until:
             self._refresh(now)
+        known = response.field_lines
+        if known is not None:
+            return self._join_head(response.status, framing, keep_alive, known)
         fields = response.extra_fields or Headers()
         names = {name.lower() for name in fields}
         if "transfer-encoding" in names:
@@ -466,19 +472,35 @@ class ResponseEncoder:
         self._heads.clear()
 
     def _make_head(
-        self, status: int, content_type: str | None, keep_alive: bool, length: int
+        self, status: int, fields: str | FieldLines | None, keep_alive: bool, length: int
     ) -> bytes:
-        head = b"%bContent-Length: %d\r\n%b%b%b%b\r\n" % (
-            _status_line(status),
-            length,
-            _CONNECTION[keep_alive],
-            self._date,
-            self._server,
-            b"" if content_type is None else _content_type_line(content_type),
-        )
+        framing = b"Content-Length: %d\r\n" % length
+        if isinstance(fields, FieldLines):
+            head = self._join_head(status, framing, keep_alive, fields)
+        else:
+            head = b"%b%b%b%b%b%b\r\n" % (
+                _status_line(status),
+                framing,
+                _CONNECTION[keep_alive],
+                self._date,
+                self._server,
+                b"" if fields is None else _content_type_line(fields),
+            )
         if len(self._heads) < _KNOWN_HEADS:
-            self._heads[status, content_type, keep_alive, length] = head
+            self._heads[status, fields, keep_alive, length] = head
         return head
+
+    def _join_head(
+        self, status: int, framing: bytes, keep_alive: bool, fields: FieldLines
+    ) -> bytes:
+        return b"%b%b%b%b%b%b\r\n" % (
+            _status_line(status),
+            framing,
+            _CONNECTION[keep_alive],
+            b"" if fields.date else self._date,
+            b"" if fields.server else self._server,
+            fields.lines,
+        )
 
 
 def _status_line(status: int) -> bytes:

@@ -51,6 +51,7 @@ class HttpConnection:
         "_batch",
         "_body",
         "_closing",
+        "_collecting",
         "_deadline",
         "_decoder",
         "_discarding",
@@ -83,6 +84,7 @@ class HttpConnection:
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
         self._processing = False
+        self._collecting = False  # the handler is called when the request's body is complete
         self._discarding = False  # nobody wants the rest of the request's body
         self._peer_done = False
         self._draining = False
@@ -133,7 +135,7 @@ class HttpConnection:
                         break
                     request.connection = connection
                     if decoder.body_expected:
-                        self._await_body(request, position < size)
+                        self._await_body(request, size - position)
                     else:
                         self._serve(request)
                 elif decoder.body_expected:
@@ -161,14 +163,18 @@ class HttpConnection:
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
 
-    def _await_body(self, request: HttpRequest, begun: bool) -> None:
+    def _await_body(self, request: HttpRequest, here: int) -> None:
+        """The head has come, and ``here`` bytes of what follows it."""
         self._request = request
         self._discarding = False
         self._deadline.at(self.connection.loop.now + self._limits.body_timeout)
         decoder = self._decoder
-        if begun:
+        if here:
             decoder.expects_continue = False
-        if self._streaming:
+        left = decoder.body_left
+        self._collecting = not self._streaming or (left is not None and left <= here)
+        if not self._collecting:
+            request.body_coming = True
             self._serve(request)
         response = self._response
         if decoder.expects_continue and not (
@@ -184,7 +190,7 @@ class HttpConnection:
         if self._discarding:
             if complete:
                 self._request = None
-        elif not self._streaming:
+        elif self._collecting:
             self._body.append(piece)
             if complete:
                 request.body = b"".join(self._body)
@@ -233,7 +239,7 @@ class HttpConnection:
                 self._batch.append(
                     self._encoder.encode(
                         status,
-                        response.content_type,
+                        response.field_lines or response.content_type,
                         keep_alive,
                         body,
                         self.connection.loop.now,
@@ -254,7 +260,9 @@ class HttpConnection:
                 self._request = request
                 self._response = response
                 if self._streaming and not self._decoder.body_expected:
-                    self._hand_body(request, b"")  # there is none
+                    if request.body:
+                        self._hand_body(request, request.body)
+                    self._hand_body(request, b"")
         else:
             self.finish(response)
 
@@ -369,9 +377,8 @@ class HttpConnection:
             else:
                 return False
         length = len(body)
-        fields = response.extra_fields
-        if fields is not None and not body and response.has_no_body:
-            length = int(fields.get("content-length") or 0)  # a HEAD that knows without making it
+        if not body and response.has_no_body:
+            length = response.announced_length or 0  # a HEAD that knows without making it
         framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         now = self.connection.loop.now
         head = self._encoder.encode_head(response, keep_alive, now, framing)
@@ -479,12 +486,11 @@ class HttpConnection:
 
     def _start(self, response: HttpResponse) -> None:
         """Send the head of a response whose body comes in pieces."""
-        fields = response.extra_fields
-        length = None if fields is None else fields.get("content-length")
+        length = response.announced_length
         keep_alive = self._keeps(response)
         framing = b""
         if length is not None:
-            response.bytes_left = int(length)
+            response.bytes_left = length
             framing = b"Content-Length: %d\r\n" % response.bytes_left
         elif response.has_no_body:
             pass
@@ -516,7 +522,7 @@ class HttpConnection:
 
     def _end_body(self, response: HttpResponse) -> None:
         if response.chunked:
-            self._emit(b"0\r\n\r\n")
+            self._emit(b"0\r\n%b\r\n" % response.trailers)
         elif response.bytes_left and not response.has_no_body:
             log.error("a body shorter than its Content-Length for %s", response.request.summary)
             self.connection.abort()
@@ -611,6 +617,8 @@ class HttpConnection:
             self._refuse(HttpError(400, "the request ends in its body"))
         elif self._response is None:
             self._end_with_peer()
+        elif self._response.request.on_half_close is not None:
+            connection.guard(self._response.request.on_half_close)
 
     def _handle_closed(self, connection: TcpConnection) -> None:
         self._deadline.end()

@@ -47,12 +47,17 @@ class HttpRequest:
     """Whether the client would go on in another protocol, which its Upgrade field names; a handler
     that knows it may take the offer with `HttpResponse.upgrade` (RFC 9110, 7.8)."""
     body: bytes = b""
-    """The whole body; empty in a streaming handler, see `on_body`."""
+    """The whole body; in a streaming handler, see `on_body`, only if it came with the head."""
+    body_coming: bool = False
+    """Whether a streaming handler was called before all of the body was here."""
     on_body: Callable[[bytes], object] | None = None
     """Set by a streaming handler: called with each piece of the body, and with ``b""`` at its end.
     See `HttpServer`."""
     on_disconnect: Callable[[], object] | None = None
     """May be set by a handler that defers: called when the client is gone before the answer."""
+    on_half_close: Callable[[], object] | None = None
+    """The same, when the client has ended its side of the stream: it is gone, or waits without
+    having anything more to say."""
     _headers: Headers | None = None
 
     def __repr__(self) -> str:

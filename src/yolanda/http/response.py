@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, Protocol
 
+from yolanda.http.field_lines import FieldLines
 from yolanda.http.headers import Headers
 from yolanda.http.media_types import media_type_of
 from yolanda.http.ranges import Part
@@ -89,12 +90,25 @@ class HttpResponse:
     announced_close: bool = False
     bytes_left: int | None = None
 
+    field_lines: FieldLines | None = None
+    """All its fields, as gateways get them: in place of ``headers`` and ``content_type``."""
+    trailers: bytes = b""
+    """Field lines that follow a chunked body.  (RFC 9112, 7.1.2)"""
+
     _headers: Headers | None = None
     _file: FileBody | None = None
     _upgrade: tuple[str, TakeOver] | None = None
 
     def __repr__(self) -> str:
         return f"<HttpResponse {self.status}>"
+
+    @property
+    def announced_length(self) -> int | None:
+        """The body's length, if it was given as a field.  Raises `ValueError` for no number."""
+        if self.field_lines is not None:
+            return self.field_lines.content_length
+        length = None if self._headers is None else self._headers.get("content-length")
+        return None if length is None else int(length)
 
     @property
     def headers(self) -> Headers:

@@ -241,6 +241,14 @@ class EventLoop:
 
     # ---- timers --------------------------------------------------------------------------
 
+    def look_at_the_clock(self) -> None:
+        """Set `now`, for code that runs in the loop's thread but not in a turn of the loop.
+
+        That is so where the loop lives in another one, whose callbacks send through it.
+        """
+        if not self._running:
+            self.now = self.clock()
+
     def time(self) -> float:
         """The clock, in seconds: what `call_at` means by its time.  Any thread."""
         return self.clock()

@@ -1,0 +1,249 @@
+"""One HTTP request to an ASGI application.  (ASGI, "HTTP & WebSocket ASGI Message Format" 2.4.)"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from yolanda.http.field_lines import FieldLines, KnownFieldLines
+from yolanda.http.request import HttpRequest
+from yolanda.http.response import HttpResponse
+
+log = logging.getLogger("yolanda.asgi")
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HIGH_WATER = 65536
+"""Bytes of a request that the application has not received, and no more is read of it; bytes of a
+response that the client has not taken, and `send` waits."""
+
+EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.pathsend": {}, "http.response.trailers": {}}
+"""What `send` knows beside the specification's own messages."""
+
+
+_START = "http.response.start"
+_BODY = "http.response.body"
+_BODY_AND_TRAILERS = "http.response.body, then http.response.trailers"
+_TRAILERS = "http.response.trailers"
+_NOTHING = "nothing more"
+
+
+class ClientDisconnected(ConnectionError):
+    """What `send` raises when the client is gone; an application need not catch it."""
+
+
+class HttpExchange:
+    """A request, as the application receives it, and the response that it sends.
+
+    It belongs to the thread of its connection's loop, which is also the application's.
+    """
+
+    # The class's until something else is so: most exchanges are over before much happens.
+    _trailers = b""
+    _gone = False  # the connection is closed
+    _peer_done = False  # the client sends no more, and may be gone
+    _body_ended = True
+    _body_told = False  # the application knows that the body has ended
+    _arrived: deque[bytes] | None = None  # of the body
+    _arrived_size = 0
+    _changed: asyncio.Future[None] | None = None  # what `receive` and `send` wait for
+
+    def __init__(
+        self, request: HttpRequest, response: HttpResponse, known: KnownFieldLines
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._known = known
+        self._stage = _START  # what the application has to send next
+        if request.body_coming:
+            self._body_ended = False
+            self._arrived = deque()
+            request.on_body = self._handle_body
+        elif request.body:
+            self._arrived = deque((request.body,))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the application has sent all of its response."""
+        return self._stage is _NOTHING
+
+    # ---- the application's side ----------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`: the body piece by piece, then the end of the client."""
+        while True:
+            arrived = self._arrived
+            if arrived:
+                body = arrived.popleft() if len(arrived) == 1 else b"".join(arrived)
+                arrived.clear()
+                self._arrived_size = 0
+                self._request.resume()
+                self._body_told = self._body_ended
+                return {
+                    "type": "http.request",
+                    "body": body,
+                    "more_body": not self._body_ended,
+                }
+            if self._gone or self._peer_done or self._stage is _NOTHING:
+                return {"type": "http.disconnect"}
+            if self._body_ended and not self._body_told:
+                self._body_told = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await self._change()
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send`: the head, then the body.  Waits while the client takes too little.
+
+        Raises `ClientDisconnected`, `RuntimeError` for a message that is not due, and `ValueError`
+        or `TypeError` for one that cannot be sent.
+        """
+        stage = self._stage
+        kind = message["type"]
+        if self._gone and stage is not _NOTHING:
+            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
+        response = self._response
+        if kind == "http.response.start" and stage is _START:
+            status = message["status"]
+            if not isinstance(status, int) or not 200 <= status <= 599:
+                raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")
+            response.status = status
+            response.field_lines = fields = self._known.get(message.get("headers", ()))
+            if fields.close:
+                response.close = True
+            self._stage = _BODY_AND_TRAILERS if message.get("trailers") else _BODY
+        elif kind == "http.response.body" and stage in (_BODY, _BODY_AND_TRAILERS):
+            body = message.get("body", b"")
+            more = message.get("more_body", False)
+            if not more and not response.started and stage is _BODY:
+                self._send_whole(body)
+            else:
+                await self._send_piece(body, more)
+        elif kind == "http.response.pathsend" and stage is _BODY and not response.started:
+            response.file(message["path"])
+            self._complete()
+        elif kind == "http.response.trailers" and stage is _TRAILERS:
+            self._trailers += FieldLines(message.get("headers", ())).lines
+            if not message.get("more_trailers", False):
+                response.trailers = self._trailers
+                self._complete()
+        else:
+            raise _unexpected(stage, kind)
+
+    # ---- the server's side ---------------------------------------------------------------
+
+    def defer(self) -> None:
+        """The application waits for something: the response, if there is none, comes later."""
+        self._request.on_disconnect = self._handle_disconnect
+        self._request.on_half_close = self._handle_half_close
+        self._response.on_drain = self._wake
+        if self._stage is not _NOTHING:
+            self._response.defer()
+
+    def ended(self, error: BaseException | None) -> None:
+        """The application has returned or raised.  (`Outcome`)"""
+        response = self._response
+        if error is not None and not isinstance(error, asyncio.CancelledError | ClientDisconnected):
+            log.error("the application raised for %s", self._request.summary, exc_info=error)
+        if self._stage is _NOTHING or self._gone:
+            return
+        if error is None:
+            log.error(
+                "the application returned before its response to %s was complete",
+                self._request.summary,
+            )
+        self._stage = _NOTHING
+        self._wake()
+        if response.started:
+            response.http_connection.connection.abort()  # it must not be taken for the whole
+        else:
+            response.field_lines = None
+            response.body = None
+            response.status = 500
+            response.close = True
+            if response.deferred:
+                response.finish()
+
+    # ---- sending -------------------------------------------------------------------------
+
+    def _send_whole(self, body: bytes) -> None:
+        response = self._response
+        if type(body) is not bytes:
+            body = bytes(body)
+        fields = response.field_lines
+        assert fields is not None
+        length = fields.content_length
+        if length is not None and length != len(body) and not response.has_no_body:
+            raise RuntimeError(f"a body of {len(body)} bytes, whose Content-Length is {length}")
+        response.body = body
+        self._complete()
+
+    async def _send_piece(self, body: bytes, more: bool) -> None:
+        response = self._response
+        if not response.deferred:
+            response.defer()
+        connection = response.http_connection
+        connection.connection.loop.look_at_the_clock()
+        connection.write(response, bytes(body))
+        if not more:
+            if self._stage is _BODY:
+                self._complete()
+            else:
+                self._stage = _TRAILERS
+        else:
+            while connection.connection.queued > HIGH_WATER and not self._gone:
+                await self._change()
+            if self._gone:
+                raise ClientDisconnected(f"the client of {self._request.summary} is gone")
+
+    def _complete(self) -> None:
+        """All of the response is known: send it, now or when the application's step is over."""
+        self._stage = _NOTHING
+        self._wake()
+        response = self._response
+        if response.deferred:
+            response.http_connection.connection.loop.look_at_the_clock()
+            response.http_connection.finish(response)
+
+    # ---- what happens meanwhile ----------------------------------------------------------
+
+    def _handle_body(self, piece: bytes) -> None:
+        arrived = self._arrived
+        if arrived is None:
+            return  # a request without a body says so in this way, too
+        if piece:
+            arrived.append(piece)
+            self._arrived_size += len(piece)
+            if self._arrived_size > HIGH_WATER:
+                self._request.pause()
+        else:
+            self._body_ended = True
+        self._wake()
+
+    def _handle_disconnect(self) -> None:
+        self._gone = True
+        self._wake()
+
+    def _handle_half_close(self) -> None:
+        self._peer_done = True
+        self._wake()
+
+    async def _change(self) -> None:
+        """Wait until something has happened, whatever it is."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._changed)  # others may wait for it, and not be cancelled
+
+    def _wake(self) -> None:
+        changed = self._changed
+        if changed is not None:
+            self._changed = None
+            changed.set_result(None)
+
+
+def _unexpected(stage: str, kind: object) -> RuntimeError:
+    return RuntimeError(f"the application sent {kind!r} where {stage} was due")

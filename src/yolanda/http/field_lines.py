@@ -1,0 +1,103 @@
+"""Header fields as a gateway gets them, pairs of bytes: checked, and written as they will be sent.
+
+An application behind ASGI or WSGI makes the same few sets of fields again and again.  So a set is
+looked at once, and what was found is kept.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_FORBIDDEN = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")  # field-value, section 5.5
+_DIGITS = re.compile(rb"[0-9]+")
+
+_KNOWN = 1024
+_LONGEST_KNOWN = 2048  # bytes; beyond are cookies and the like, which do not come again
+
+
+class FieldLines:
+    """The fields of a response, but for those that frame the message: they are the server's.
+
+    - ``fields``: pairs of name and value.
+
+    Content-Length is taken out and kept as a number; Transfer-Encoding and Connection are taken
+    out, and of the latter it is noted whether it says ``close`` (RFC 9110, 7.6.1).  Raises
+    `ValueError` for what cannot stand in a head.  It does not change, so any thread may read it.
+    """
+
+    __slots__ = ("close", "content_length", "date", "lines", "server")
+
+    def __init__(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        self.content_length: int | None = None
+        """The body's length, if there was such a field."""
+        self.close = False
+        """Whether the connection is to be closed."""
+        self.date = False
+        """Whether there is a Date among them."""
+        self.server = False
+        """Whether there is a Server among them."""
+        lines = []
+        for name, value in fields:
+            value = bytes(value).strip(b" \t")
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of a header field")
+            if _FORBIDDEN.search(value):
+                raise ValueError(f"a header field {name!r} cannot have the value {value!r}")
+            match bytes(name).lower():
+                case b"content-length":
+                    self._set_length(value)
+                    continue
+                case b"transfer-encoding":
+                    continue
+                case b"connection":
+                    self.close = self.close or b"close" in value.lower()
+                    continue
+                case b"date":
+                    self.date = True
+                case b"server":
+                    self.server = True
+            lines.append(b"%b: %b\r\n" % (name, value))
+        self.lines = b"".join(lines)
+        """The others, each with its line end."""
+
+    def _set_length(self, value: bytes) -> None:
+        if not _DIGITS.fullmatch(value):
+            raise ValueError(f"Content-Length is a number, not {value!r}")
+        length = int(value)
+        if self.content_length not in (None, length):
+            raise ValueError(f"Content-Length is both {self.content_length} and {length}")
+        self.content_length = length
+
+
+class KnownFieldLines:
+    """Makes `FieldLines`, and keeps those that it has made.  It belongs to one thread.
+
+    - ``default``: pairs that each response gets, in front of its own.
+    """
+
+    __slots__ = ("_default", "_known")
+
+    def __init__(self, default: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self._default = tuple(default)
+        FieldLines(self._default)  # raises now, and not with the first response
+        self._known: dict[tuple[Any, ...], FieldLines] = {}
+
+    def get(self, fields: Iterable[Iterable[bytes]]) -> FieldLines:
+        """Return the lines of ``fields``.
+
+        Raises `ValueError` for what cannot stand in a head, `TypeError` for what is no such pairs.
+        """
+        key: tuple[Any, ...] = tuple(fields)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # pairs that are lists, which the specification allows
+            key = tuple((bytes(name), bytes(value)) for name, value in key)
+            known = self._known.get(key)
+        if known is None:
+            known = FieldLines([*self._default, *key])
+            if len(known.lines) <= _LONGEST_KNOWN:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[key] = known
+        return known
