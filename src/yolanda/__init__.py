@@ -3,6 +3,9 @@
 Everything an application needs is here or in `yolanda.http`; modules are where their names say.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from yolanda.address import Address, AddressError
 from yolanda.buffer import Buffer
 from yolanda.reactor.channel import Channel
@@ -26,6 +29,9 @@ from yolanda.transport.tls_settings import (
     TlsSettingsError,
 )
 from yolanda.transport.worker_pool import WorkerPool
+
+if TYPE_CHECKING:
+    from yolanda.apps.serve import serve
 
 __version__ = "0.1.0"
 
@@ -56,4 +62,12 @@ __all__ = [
     "TlsSettingsError",
     "WorkerPool",
     "__version__",
+    "serve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `serve` when it is asked for: it brings asyncio along, which the rest does without."""
+    if name == "serve":
+        return importlib.import_module("yolanda.apps.serve").serve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The command line."""
 
 import copy
+import importlib
 import inspect
 import io
 import select
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from yolanda import __version__, labs, programs, static_command
+from yolanda import __version__, labs, programs
 from yolanda.catalogue import Catalogue, Entry, first_line
 from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
 from yolanda.labs.stage import LabFailed, LabSkipped, Stage
@@ -29,8 +30,25 @@ _INSTALL = {
 }
 
 
+_LARGE_COMMANDS = {"serve": "yolanda.serve_command", "static": "yolanda.static_command"}
+"""What is imported only when it is asked for: every program of the course would wait for it."""
+
+
 class CommandLine(click.Group):
     """The commands; a connection that broke is told from a reader of the output that left."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *_LARGE_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, which is perhaps imported now."""
+        module = _LARGE_COMMANDS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command = importlib.import_module(module).main
+        assert isinstance(command, click.Command)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command.  click takes every EPIPE for its output's, and says nothing."""
@@ -49,7 +67,6 @@ def cli() -> None:
 
 
 cli.add_command(http_server01.main, "http")
-cli.add_command(static_command.main)
 
 
 @cli.command(epilog="\b\nTo install:\n" + "\n".join(f"    {line}" for line in _INSTALL.values()))

@@ -444,7 +444,7 @@ class ResponseEncoder:
             self._refresh(now)
         known = response.field_lines
         if known is not None:
-            return self._join_head(response.status, framing, keep_alive, known)
+            return self._join_head(opening, known)
         fields = response.extra_fields or Headers()
         names = {name.lower() for name in fields}
         if "transfer-encoding" in names:
@@ -474,33 +474,24 @@ class ResponseEncoder:
     def _make_head(
         self, status: int, fields: str | FieldLines | None, keep_alive: bool, length: int
     ) -> bytes:
-        framing = b"Content-Length: %d\r\n" % length
+        opening = b"%bContent-Length: %d\r\n%b" % (
+            _status_line(status),
+            length,
+            _CONNECTION[keep_alive],
+        )
         if isinstance(fields, FieldLines):
-            head = self._join_head(status, framing, keep_alive, fields)
+            head = self._join_head(opening, fields)
         else:
-            head = b"%b%b%b%b%b%b\r\n" % (
-                _status_line(status),
-                framing,
-                _CONNECTION[keep_alive],
-                self._date,
-                self._server,
-                b"" if fields is None else _content_type_line(fields),
-            )
+            content_type = b"" if fields is None else _content_type_line(fields)
+            head = b"%b%b%b%b\r\n" % (opening, self._date, self._server, content_type)
         if len(self._heads) < _KNOWN_HEADS:
             self._heads[status, fields, keep_alive, length] = head
         return head
 
-    def _join_head(
-        self, status: int, framing: bytes, keep_alive: bool, fields: FieldLines
-    ) -> bytes:
-        return b"%b%b%b%b%b%b\r\n" % (
-            _status_line(status),
-            framing,
-            _CONNECTION[keep_alive],
-            b"" if fields.date else self._date,
-            b"" if fields.server else self._server,
-            fields.lines,
-        )
+    def _join_head(self, opening: bytes, fields: FieldLines) -> bytes:
+        date = b"" if fields.date else self._date
+        server = b"" if fields.server else self._server
+        return b"%b%b%b%b\r\n" % (opening, date, server, fields.lines)
 
 
 def _status_line(status: int) -> bytes:

@@ -93,6 +93,11 @@ class CoroutineRunner:
         for task in list(self._waiting):
             task.cancel()
 
+    async def wait(self, timeout: float) -> None:
+        """Wait until all coroutines that have begun now have ended, for ``timeout`` s at most."""
+        if self._waiting:
+            await asyncio.wait(list(self._waiting), timeout=timeout)
+
     async def close(self) -> None:
         """Cancel all, and wait until they have ended."""
         self._discard_spare()

@@ -1,0 +1,174 @@
+"""One process that serves an ASGI application: the reactor inside asyncio's loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from yolanda.address import BoundSocket
+from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
+from yolanda.apps.asgi.handler import AsgiHandler
+from yolanda.apps.asgi.http import AsgiApplication
+from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
+from yolanda.apps.config import Config, ConfigError
+from yolanda.apps.handle import START_FAILED, WorkerHandle
+from yolanda.apps.http_servers import counted, limited, make_servers
+from yolanda.apps.process import ProcessControl, RequestLimit
+from yolanda.http.connection import HttpHandler
+from yolanda.http.server import HttpServer
+from yolanda.reactor.dispatcher import DISPATCHERS
+from yolanda.reactor.event_loop import EventLoop
+
+log = logging.getLogger("yolanda.asgi")
+
+
+def serve_asgi(
+    config: Config,
+    application: AsgiApplication,
+    listeners: Sequence[BoundSocket],
+    handle: WorkerHandle | None,
+    on_ready: Callable[[], object] | None = None,
+) -> int:
+    """Serve ``application`` until the master or a signal ends it; return the exit status.
+
+    - ``handle``: of a worker process; None for a process without a master;
+    - ``on_ready()``: called when clients are served.
+
+    In the main thread.
+    """
+
+    async def run() -> int:
+        return await _Service(config, application, listeners, handle).run(on_ready)
+
+    with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
+        return runner.run(run())
+
+
+def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the asyncio loop; None for asyncio's own.
+
+    Raises `ConfigError` if that is to be uvloop and is not installed.
+    """
+    if config.loop == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if config.loop == "uvloop":
+            raise ConfigError("--loop uvloop needs uvloop: pip install 'yolanda[uvloop]'") from None
+        return None
+    return uvloop.new_event_loop
+
+
+class _Service:
+    """What runs in the asyncio loop, from the application's start to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        application: AsgiApplication,
+        listeners: Sequence[BoundSocket],
+        handle: WorkerHandle | None,
+    ) -> None:
+        self._config = config
+        self._application = application
+        self._listeners = listeners
+        self._handle = handle
+        self._servers: list[HttpServer] = []
+        self._stopped = asyncio.Event()
+        self._ends_at = 0.0  # by asyncio's clock, once the end has begun
+        self._winding_up = False
+        self._runner = CoroutineRunner(asyncio.get_running_loop())
+
+    async def run(self, on_ready: Callable[[], object] | None) -> int:
+        """Serve; return the exit status."""
+        outer = asyncio.get_running_loop()
+        lifespan = Lifespan(self._application, self._config.lifespan)
+        with EventLoop(_embeddable()) as loop:
+            outer.add_reader(loop.fileno(), loop.run_once, 0)
+            control = ProcessControl(
+                self._handle,
+                loop,
+                self._stop,
+                graceful_timeout=self._config.timeout_graceful_shutdown,
+            )
+            self._control = control
+            try:
+                try:
+                    await lifespan.start()
+                except LifespanFailed as error:
+                    log.error("%s", error, exc_info=error.__cause__)
+                    return START_FAILED if self._handle is None else self._handle.fail(str(error))
+                self._servers = make_servers(
+                    self._config, loop, self._listeners, self._make_handler(lifespan)
+                )
+                if not control.stopping:  # a signal may have come during the start
+                    for server in self._servers:
+                        server.start()
+                    control.ready()
+                    if on_ready is not None:
+                        on_ready()
+                    await self._stopped.wait()
+                await self._wind_up()
+                for server in self._servers:
+                    server.close()
+                loop.run_once(0)  # for the last hooks of connections that were cut off
+            finally:
+                control.close()
+                outer.remove_reader(loop.fileno())
+        try:
+            await lifespan.stop()
+        except LifespanFailed as error:
+            log.error("%s", error, exc_info=error.__cause__)
+        return 0
+
+    def _make_handler(self, lifespan: Lifespan) -> HttpHandler:
+        runner = self._runner
+        config = self._config
+        handler: HttpHandler = AsgiHandler(
+            self._application,
+            runner,
+            state=lifespan.state,
+            root_path=config.root_path,
+            fields=config.fields(),
+        )
+        if config.limit_concurrency is not None:
+            handler = limited(handler, config.limit_concurrency, lambda: runner.waiting)
+        if config.limit_max_requests is not None and self._handle is not None:
+            limit = RequestLimit(
+                self._handle.retire, config.limit_max_requests, config.limit_max_requests_jitter
+            )
+            handler = counted(handler, limit.count)
+        return handler
+
+    def _stop(self, timeout: float) -> None:
+        """Let what is being served end within ``timeout`` seconds."""
+        self._ends_at = asyncio.get_running_loop().time() + timeout
+        if self._winding_up and timeout == 0:
+            self._runner.cancel()
+        left = set(self._servers)
+
+        def finish(server: HttpServer) -> None:
+            left.discard(server)
+            if not left:
+                self._stopped.set()
+
+        for server in self._servers:
+            if self._control.serves_queue:
+                server.shared = False  # nobody is left with whom it could be
+            server.stop(timeout, lambda server=server: finish(server))  # type: ignore[misc]
+        if not left:
+            self._stopped.set()
+
+    async def _wind_up(self) -> None:
+        """The responses are out, or cut off: let the application end what it still does."""
+        self._winding_up = True
+        runner = self._runner
+        await runner.wait(max(0.0, self._ends_at - asyncio.get_running_loop().time()))
+        if runner.waiting:
+            log.warning("%d requests did not end, and are cancelled", runner.waiting)
+        await runner.close()
+
+
+def _embeddable() -> str:
+    """Return the name of a dispatcher that can live inside another loop."""
+    return next(name for name in ("epoll", "kqueue") if name in DISPATCHERS)

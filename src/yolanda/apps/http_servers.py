@@ -1,0 +1,74 @@
+"""The HTTP servers of one process that serves an application, made as the options say."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from yolanda.address import Address, BoundSocket
+from yolanda.apps.config import Config
+from yolanda.http.connection import HttpHandler
+from yolanda.http.limits import HttpLimits
+from yolanda.http.request import HttpRequest
+from yolanda.http.response import HttpResponse
+from yolanda.http.server import HttpServer
+from yolanda.reactor.event_loop import EventLoop
+
+_FOREVER = 10.0 * 365 * 86400  # seconds: what stands for no limit
+_ANY_SIZE = 1 << 62
+
+
+def make_servers(
+    config: Config, loop: EventLoop, listeners: Sequence[BoundSocket], handler: HttpHandler
+) -> list[HttpServer]:
+    """Make a server for each of ``listeners``, all in ``loop``; they are not started."""
+    return [
+        HttpServer(
+            Address(fd=os.dup(listener.socket.fileno())),
+            handler,
+            loop=loop,
+            streaming=True,
+            limits=limits_of(config),
+            server_name="Yolanda" if config.server_header else "",
+            max_connections=config.limit_connections,
+            backlog=config.backlog,
+            shared=config.workers > 1,
+        )
+        for listener in listeners
+    ]
+
+
+def limits_of(config: Config) -> HttpLimits:
+    """Return the limits of HTTP that the options ask for."""
+    return HttpLimits(
+        request_line_size=config.limit_request_line,
+        head_size=config.limit_request_head,
+        header_count=config.limit_request_fields,
+        body_size=config.limit_request_body or _ANY_SIZE,
+        header_timeout=config.timeout_request_head or _FOREVER,
+        body_timeout=config.timeout_request_body or _FOREVER,
+        keep_alive_timeout=config.timeout_keep_alive or _FOREVER,
+        write_timeout=config.timeout_write or _FOREVER,
+    )
+
+
+def limited(handler: HttpHandler, limit: int, in_flight: Callable[[], int]) -> HttpHandler:
+    """Answer 503 in place of ``handler`` while ``limit`` requests or more are in flight."""
+
+    def serve(request: HttpRequest, response: HttpResponse) -> None:
+        if in_flight() >= limit:
+            response.status = 503
+            response.headers["Retry-After"] = "1"
+            response.text("503 Service Unavailable: too many requests at once\n")
+        else:
+            handler(request, response)
+
+    return serve
+
+
+def counted(handler: HttpHandler, count: Callable[[], object]) -> HttpHandler:
+    """Call ``count()`` for each request, before ``handler``."""
+
+    def serve(request: HttpRequest, response: HttpResponse) -> None:
+        count()
+        handler(request, response)
+
+    return serve

@@ -1,0 +1,126 @@
+"""Serves an application: opens the sockets, then one process, a master with workers, or a watcher.
+
+`yolanda.serve` and the command ``yolanda serve`` both come here.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from yolanda.address import Address, BoundSocket, bind_socket
+from yolanda.apps.config import Config, ConfigError, env_file_of
+from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.log_setup import set_up_logging
+from yolanda.apps.master import Master
+from yolanda.apps.notify import Notifier, activated_sockets
+from yolanda.apps.worker import find_application, run_worker
+
+log = logging.getLogger("yolanda.apps")
+
+
+def serve(application: Any, **options: Any) -> int:
+    """Serve ``application`` until SIGTERM or SIGINT; return the exit status.
+
+    - ``application``: an ASGI or WSGI application, or its name, ``"module:attribute"``;
+    - ``options``: those of ``yolanda serve --help``, with underscores; see `Config`.
+
+    pyproject.toml and the environment count as well, for what is not given here.  Raises
+    `ConfigError` for options that make no sense, `ApplicationError` for an application that cannot
+    be found, and `OSError` for an address that cannot be had.  In the main thread.
+    """
+    unknown_first = {name: value for name, value in options.items() if value is not None}
+    load_env_file(env_file_of(unknown_first, os.environ))
+    return serve_with(Config.load(unknown_first), application)
+
+
+def serve_with(config: Config, application: Any) -> int:
+    """`serve`, with options that have been put together."""
+    set_up_logging(config)
+    notifier = Notifier.from_environment()
+    with contextlib.closing(notifier), _listening(config) as listeners:
+        if needs_master(config):
+            return _serve_with_master(config, application, listeners, notifier)
+
+        def tell(what: str) -> None:
+            _tell_where(config, listeners, what)
+            notifier.ready("serving")
+
+        return run_worker(config, application, listeners, None, tell)
+
+
+def needs_master(config: Config) -> bool:
+    """Whether something is asked for that needs a process above the one that serves."""
+    return (
+        config.workers > 1
+        or config.limit_max_requests is not None
+        or config.limit_worker_memory is not None
+    )
+
+
+def _serve_with_master(
+    config: Config, application: Any, listeners: Sequence[BoundSocket], notifier: Notifier
+) -> int:
+    if config.preload:
+        application, _ = find_application(config, application)
+
+    def work(handle: WorkerHandle) -> int:
+        return run_worker(config, application, listeners, handle)
+
+    return Master(
+        work,
+        workers=config.workers,
+        listeners=listeners,
+        graceful_timeout=config.timeout_graceful_shutdown,
+        health_timeout=config.timeout_worker or None,
+        memory_limit=config.limit_worker_memory,
+        notifier=notifier,
+        on_ready=lambda: _tell_where(config, listeners, f"{config.workers} workers"),
+    ).run()
+
+
+@contextlib.contextmanager
+def _listening(config: Config) -> Iterator[list[BoundSocket]]:
+    """Open the sockets, or take those that systemd has opened; close them in the end."""
+    listeners: list[BoundSocket] = []
+    try:
+        activated = activated_sockets()
+        if activated and not config.says_where:
+            addresses = [Address(fd=inherited.fd) for inherited in activated]
+        else:
+            addresses = config.addresses()
+        for address in addresses:  # those before one that fails are closed
+            listeners.append(bind_socket(address, reuse_port=config.reuse_port))  # noqa: PERF401
+        for listener in listeners:
+            listener.socket.listen(config.backlog)
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _tell_where(config: Config, listeners: Sequence[BoundSocket], what: str) -> None:
+    scheme = "https" if config.ssl_certfile else "http"
+    for listener in listeners:
+        address = listener.address
+        where = str(address) if address.path is not None else f"{scheme}://{address}/"
+        log.info("serving %s (%s; Ctrl+C stops it)", where, what)
+
+
+def load_env_file(path: str | None) -> None:
+    """Set the variables of a file, those that are not set already.  Raises `ConfigError`."""
+    if path is None:
+        return
+    try:
+        import dotenv
+    except ImportError:
+        raise ConfigError("--env-file needs python-dotenv: pip install 'yolanda[env]'") from None
+    try:
+        with open(path, encoding="utf-8") as file:
+            variables = dotenv.dotenv_values(stream=file)
+    except OSError as error:
+        raise ConfigError(f"--env-file {path}: {error.strerror}") from error
+    for name, value in variables.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
