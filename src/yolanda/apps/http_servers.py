@@ -4,22 +4,34 @@ import os
 from collections.abc import Callable, Sequence
 
 from yolanda.address import Address, BoundSocket
-from yolanda.apps.config import Config
+from yolanda.apps.config import Config, ConfigError
+from yolanda.apps.handle import WorkerHandle
 from yolanda.http.connection import HttpHandler
+from yolanda.http.forwarded import TrustedProxies
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
 from yolanda.http.server import HttpServer
 from yolanda.reactor.event_loop import EventLoop
+from yolanda.transport.tls_settings import Certificate, ServerTls, TlsSettingsError
 
 _FOREVER = 10.0 * 365 * 86400  # seconds: what stands for no limit
 _ANY_SIZE = 1 << 62
 
 
 def make_servers(
-    config: Config, loop: EventLoop, listeners: Sequence[BoundSocket], handler: HttpHandler
+    config: Config,
+    loop: EventLoop,
+    listeners: Sequence[BoundSocket],
+    handler: HttpHandler,
+    handle: WorkerHandle | None,
+    tls: ServerTls | None,
 ) -> list[HttpServer]:
-    """Make a server for each of ``listeners``, all in ``loop``; they are not started."""
+    """Make a server for each of ``listeners``, all in ``loop``; they are not started.
+
+    - ``handle``: of a worker process, which shares its sockets with others;
+    - ``tls``: what `make_tls` has returned.
+    """
     return [
         HttpServer(
             Address(fd=os.dup(listener.socket.fileno())),
@@ -30,10 +42,45 @@ def make_servers(
             server_name="Yolanda" if config.server_header else "",
             max_connections=config.limit_connections,
             backlog=config.backlog,
-            shared=config.workers > 1,
+            shared=None if handle is None else handle.load,
+            tls=tls,
         )
         for listener in listeners
     ]
+
+
+def make_tls(config: Config) -> ServerTls | None:
+    """Read the certificates that the options name; None without any.
+
+    Raises `ConfigError` for files that cannot be used.
+    """
+    if not config.ssl_certfile:
+        return None
+    keys: Sequence[str | None] = config.ssl_keyfile or [None] * len(config.ssl_certfile)
+    password = config.ssl_keyfile_password
+    first, *others = zip(config.ssl_certfile, keys, strict=True)
+    try:
+        return ServerTls(
+            *first,
+            password=password,
+            further=[Certificate(certificate, key, password) for certificate, key in others],
+            client_ca=config.ssl_ca_certs,
+            client_certificate=config.ssl_cert_reqs if config.ssl_ca_certs else None,
+            ciphers=config.ssl_ciphers,
+            handshake_timeout=config.timeout_handshake or _FOREVER,
+        )
+    except TlsSettingsError as error:
+        raise ConfigError(f"--ssl-certfile: {error}") from error
+
+
+def make_proxies(config: Config) -> TrustedProxies | None:
+    """Return whom to believe about clients; None for nobody.  Raises `ConfigError`."""
+    if not config.proxy_headers or not config.forwarded_allow_ips.strip():
+        return None
+    try:
+        return TrustedProxies.parse(config.forwarded_allow_ips)
+    except ValueError as error:
+        raise ConfigError(f"--forwarded-allow-ips: {error}") from error
 
 
 def limits_of(config: Config) -> HttpLimits:

@@ -12,6 +12,7 @@ from typing import Any
 from yolanda.address import Address, BoundSocket, bind_socket
 from yolanda.apps.config import Config, ConfigError, env_file_of
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.http_servers import make_proxies, make_tls
 from yolanda.apps.log_setup import set_up_logging
 from yolanda.apps.master import Master
 from yolanda.apps.notify import Notifier, activated_sockets
@@ -38,6 +39,8 @@ def serve(application: Any, **options: Any) -> int:
 def serve_with(config: Config, application: Any) -> int:
     """`serve`, with options that have been put together."""
     set_up_logging(config)
+    make_tls(config)  # what is wrong with these is told here, and not in each worker
+    make_proxies(config)
     notifier = Notifier.from_environment()
     with contextlib.closing(notifier), _listening(config) as listeners:
         if needs_master(config):

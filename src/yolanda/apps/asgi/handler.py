@@ -7,8 +7,10 @@ from yolanda.address import Address
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
 from yolanda.apps.asgi.http import EXTENSIONS, AsgiApplication, HttpExchange, Scope
 from yolanda.http.field_lines import KnownFieldLines
+from yolanda.http.forwarded import TrustedProxies
 from yolanda.http.request import HttpRequest, RequestLine
 from yolanda.http.response import HttpResponse
+from yolanda.transport.tcp_connection import TcpConnection
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _HTTP_VERSIONS = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
@@ -16,6 +18,8 @@ _KNOWN = 4096
 _LONGEST_KNOWN = 512  # bytes of a header field that may come again
 
 _Field = tuple[bytes, bytes]
+_Pair = tuple[str, int | None]
+_Ends = tuple[_Pair | None, _Pair | None, bool]  # client, server, whether the client is a proxy
 
 
 class AsgiHandler:
@@ -24,6 +28,8 @@ class AsgiHandler:
     - ``runner``: of the asyncio loop in which the server's loop lives;
     - ``state``: what the application's lifespan wants each request to know;
     - ``root_path``: where the application is mounted, without a slash at its end;
+    - ``scheme``: of the server's connections;
+    - ``proxies``: whose word is taken for the client's address and scheme;
     - ``fields``: pairs that each response gets.
 
     It belongs to the loop's thread, and to one loop: a server with sub-reactors cannot use it.
@@ -37,12 +43,16 @@ class AsgiHandler:
         *,
         state: dict[str, Any] | None = None,
         root_path: str = "",
+        scheme: str = "http",
+        proxies: TrustedProxies | None = None,
         fields: Iterable[_Field] = (),
     ) -> None:
         self._application = application
         self._runner = runner
         self._state = {} if state is None else state
         self._root_path = root_path
+        self._scheme = scheme
+        self._proxies = proxies
         self._fields = KnownFieldLines(fields)
         self._scopes: dict[RequestLine, dict[str, Any]] = {}
         self._headers = _KnownFields()
@@ -71,13 +81,24 @@ class AsgiHandler:
         connection = request.connection
         ends = connection.context
         if ends is None:
-            ends = connection.context = (
-                _as_pair(connection.peer_address),
-                _as_pair(connection.local_address),
-            )
-        scope["client"], scope["server"] = ends
+            ends = connection.context = self._look_at_ends(connection)
+        scope["client"], scope["server"], by_proxy = ends
         scope["state"] = self._state.copy()
+        if by_proxy and b"forwarded" in request.head.lower():
+            self._correct(scope, request)
         return scope
+
+    def _look_at_ends(self, connection: TcpConnection) -> _Ends:
+        peer = connection.peer_address
+        by_proxy = self._proxies is not None and self._proxies.trusts(peer)
+        return _as_pair(peer), _as_pair(connection.local_address), by_proxy
+
+    def _correct(self, scope: Scope, request: HttpRequest) -> None:
+        """Have ``scope`` say what the request looked like to its client."""
+        assert self._proxies is not None
+        forwarded = self._proxies.resolve(request, self._scheme)
+        scope["client"] = None if forwarded.client is None else _as_pair(forwarded.client)
+        scope["scheme"] = forwarded.scheme
 
     def _begin_scope(self, line: RequestLine) -> dict[str, Any]:
         """What the scopes of all requests with the same first line have in common."""
@@ -86,7 +107,7 @@ class AsgiHandler:
             "asgi": _VERSIONS,
             "http_version": _HTTP_VERSIONS[line.version],
             "method": line.method,
-            "scheme": "http",
+            "scheme": self._scheme,
             "path": self._root_path + line.path,
             "raw_path": self._root_path.encode() + line.raw_path.encode("latin-1"),
             "query_string": line.target.partition("?")[2].encode("latin-1"),
@@ -119,7 +140,7 @@ class _KnownFields(dict[bytes, _Field]):
         return field
 
 
-def _as_pair(address: Address) -> tuple[str, int | None] | None:
+def _as_pair(address: Address) -> _Pair | None:
     if address.path is not None:
         return (address.path, None) if address.path else None
     return address.host, address.port

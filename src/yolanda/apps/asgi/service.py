@@ -11,7 +11,7 @@ from yolanda.apps.asgi.http import AsgiApplication
 from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import START_FAILED, WorkerHandle
-from yolanda.apps.http_servers import counted, limited, make_servers
+from yolanda.apps.http_servers import counted, limited, make_proxies, make_servers, make_tls
 from yolanda.apps.process import ProcessControl, RequestLimit
 from yolanda.http.connection import HttpHandler
 from yolanda.http.server import HttpServer
@@ -73,6 +73,7 @@ class _Service:
         self._application = application
         self._listeners = listeners
         self._handle = handle
+        self._tls = make_tls(config)
         self._servers: list[HttpServer] = []
         self._stopped = asyncio.Event()
         self._ends_at = 0.0  # by asyncio's clock, once the end has begun
@@ -90,6 +91,7 @@ class _Service:
                 loop,
                 self._stop,
                 graceful_timeout=self._config.timeout_graceful_shutdown,
+                on_reload_certificates=None if self._tls is None else self._tls.reload,
             )
             self._control = control
             try:
@@ -99,7 +101,12 @@ class _Service:
                     log.error("%s", error, exc_info=error.__cause__)
                     return START_FAILED if self._handle is None else self._handle.fail(str(error))
                 self._servers = make_servers(
-                    self._config, loop, self._listeners, self._make_handler(lifespan)
+                    self._config,
+                    loop,
+                    self._listeners,
+                    self._make_handler(lifespan),
+                    self._handle,
+                    self._tls,
                 )
                 if not control.stopping:  # a signal may have come during the start
                     for server in self._servers:
@@ -129,6 +136,8 @@ class _Service:
             runner,
             state=lifespan.state,
             root_path=config.root_path,
+            scheme="http" if self._tls is None else "https",
+            proxies=make_proxies(config),
             fields=config.fields(),
         )
         if config.limit_concurrency is not None:
@@ -154,7 +163,7 @@ class _Service:
 
         for server in self._servers:
             if self._control.serves_queue:
-                server.shared = False  # nobody is left with whom it could be
+                server.leave_queue = False
             server.stop(timeout, lambda server=server: finish(server))  # type: ignore[misc]
         if not left:
             self._stopped.set()
