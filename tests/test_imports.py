@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 MODULES = sorted((SOURCE / "yolanda").rglob("*.py"))
 
 LAYERS = [
-    ("yolanda.buffer", "yolanda.address"),
+    ("yolanda.buffer", "yolanda.address", "yolanda.networks"),
     ("yolanda.reactor",),
     ("yolanda.transport",),
     ("yolanda.framing", "yolanda.heartbeat", "yolanda.http"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolanda.address import Address, AddressError
 from yolanda.buffer import Buffer
+from yolanda.networks import Networks
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.channel_map import ChannelMap
 from yolanda.reactor.dispatcher import EventDispatcher
@@ -52,6 +53,7 @@ __all__ = [
     "EventLoop",
     "EventLoopThread",
     "LoopStatistics",
+    "Networks",
     "ServerTls",
     "TcpClient",
     "TcpConnection",

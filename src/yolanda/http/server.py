@@ -3,7 +3,7 @@
 import functools
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from yolanda.address import Address
@@ -53,6 +53,7 @@ class HttpServer(TcpServer):
         reuse_port: bool = False,
         shared: ProcessLoad | None = None,
         tls: ServerTls | None = None,
+        proxy_protocol: bool | Iterable[str] = False,
     ) -> None:
         if tls is not None and tls.alpn is None:
             tls.offer("http/1.1")
@@ -78,6 +79,7 @@ class HttpServer(TcpServer):
                 reuse_port=reuse_port,
                 shared=shared,
                 tls=tls,
+                proxy_protocol=proxy_protocol,
             )
         except BaseException:
             if self._own_loop:

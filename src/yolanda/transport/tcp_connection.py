@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 
 from yolanda.address import Address
 from yolanda.buffer import Buffer, BytesLike
-from yolanda.reactor.channel import Channel
+from yolanda.reactor.channel import Callback, Channel
 from yolanda.reactor.deadline import Deadline
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.transport.output_queue import BYTES_A_TURN, FilePiece, OutputQueue
+from yolanda.transport.proxy_protocol import ProxyHeader
 from yolanda.transport.tls_settings import TlsInfo
 
 log = logging.getLogger("yolanda.transport")
@@ -109,6 +110,7 @@ class TcpConnection:
         "on_write_completed",
         "owner",
         "protocol",
+        "proxy_header",
         "state",
     )
 
@@ -155,6 +157,8 @@ class TcpConnection:
         """Why it closed, when it was not by agreement of both sides."""
         self.protocol: Any = None
         """The object that speaks this connection's protocol, such as an `HttpConnection`."""
+        self.proxy_header: ProxyHeader | None = None
+        """What a proxy said before the stream, if the server asks for it."""
         self.jobs: deque[Any] | None = None
         """What a `WorkerPool` computes for this connection, in order; the pool's own."""
         self.bytes_in = 0
@@ -183,10 +187,17 @@ class TcpConnection:
 
     @property
     def peer_address(self) -> Address:
-        """The other end."""
-        if self._sockaddr is None:
-            self._sockaddr = self._socket.getpeername()
-        return Address.from_sockaddr(self._socket.family, self._sockaddr)
+        """The other end; behind a proxy that speaks the PROXY protocol, the proxy's client."""
+        sockaddr = self._sockaddr
+        if isinstance(sockaddr, Address):
+            return sockaddr
+        if sockaddr is None:
+            sockaddr = self._sockaddr = self._socket.getpeername()
+        return Address.from_sockaddr(self._socket.family, sockaddr)
+
+    @peer_address.setter
+    def peer_address(self, address: Address) -> None:
+        self._sockaddr = address
 
     @property
     def local_address(self) -> Address:
@@ -379,10 +390,25 @@ class TcpConnection:
             if on_connection_completed is not None:
                 self.guard(on_connection_completed, self)
 
+    def read_before_stream(self, on_read: Callback) -> bool:
+        """Register with the loop and have ``on_read`` called for what comes; then `establish`.
+
+        For what stands before the stream and is not a part of it.  `False` if it cannot be watched,
+        and is closed.
+        """
+        self._channel.on_read = on_read
+        return self._register()
+
     def _register(self) -> bool:
         self.last_read = self.last_write = self.loop.now
+        channel = self._channel
         try:
-            self.loop.add_channel(self._channel)
+            if channel.loop is not None:  # something was read before the stream
+                self.loop.remove_channel(channel)
+                channel.on_read = (
+                    self._handle_edge if self.loop.edge_triggered else self._handle_read
+                )
+            self.loop.add_channel(channel)
         except (OSError, ValueError) as error:
             log.error("cannot watch %s: %s", self.name, error)
             self._close(error if isinstance(error, OSError) else None)

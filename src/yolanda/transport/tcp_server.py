@@ -1,18 +1,21 @@
 """A server: an acceptor in the main loop, connections in the loops of a thread pool."""
 
+import functools
 import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from yolanda.address import Address, bind_socket
 from yolanda.buffer import Buffer
+from yolanda.networks import Networks
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.thread_pool import Choice, ThreadPool
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.acceptor import Acceptor
+from yolanda.transport.proxy_header_reader import ProxyHeaderReader
 from yolanda.transport.shared_load import ProcessLoad
 from yolanda.transport.tcp_connection import (
     ConnectionHook,
@@ -69,7 +72,10 @@ class TcpServer:
     - ``shared``: other processes accept on the same listening socket (``fd:N``), and this is what
       each has: connections are taken in turn with the others, see `SharedLoad`;
     - ``no_delay``: turn Nagle's algorithm off for every connection;
-    - ``tls``: the certificates, if it is to speak TLS.
+    - ``tls``: the certificates, if it is to speak TLS;
+    - ``proxy_protocol``: the proxies that say for whom they connect, see `Networks`; `True` if
+      nobody else can connect.  Their connections must begin with a header of the PROXY protocol,
+      and those of others must not.
 
     Methods belong to the main loop's thread unless they say otherwise.
     """
@@ -94,6 +100,7 @@ class TcpServer:
         shared: ProcessLoad | None = None,
         no_delay: bool = True,
         tls: ServerTls | None = None,
+        proxy_protocol: bool | Iterable[str] = False,
     ) -> None:
         loop.assert_in_loop_thread()
         hooks = (on_connection_completed, on_message, on_write_completed, on_connection_closed)
@@ -110,6 +117,9 @@ class TcpServer:
         self._max_connections = max_connections
         self._no_delay = no_delay
         self._tls = tls
+        self._proxies: Networks | None = None
+        if proxy_protocol is not False:
+            self._proxies = Networks("*" if proxy_protocol is True else proxy_protocol)
         self._pool = ThreadPool(
             loop,
             threads,
@@ -292,7 +302,11 @@ class TcpServer:
                 connection.on_message = self.on_message
             connection.on_write_completed = self.on_write_completed
             connection.on_connection_closed = self.on_connection_closed
-        connection.establish(self._handle_completed)
+        if self._proxies is not None and connection.peer_address in self._proxies:
+            then = functools.partial(connection.establish, self._handle_completed)
+            ProxyHeaderReader(connection, then)
+        else:
+            connection.establish(self._handle_completed)
 
     def _handle_completed(self, connection: TcpConnection) -> None:
         """In the connection's loop, perhaps after a handshake."""
