@@ -24,7 +24,7 @@ Message = str | bytes
 Received = Message | Frame
 
 TEXT, BINARY, CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
-_CLOSE = Opcode.CLOSE
+_CLOSE, _PING = Opcode.CLOSE, Opcode.PING
 
 _MEMORY_LEVEL = 5
 """Of zlib's compressor: 2 to the power of this and 9, in bytes, beside its window."""
@@ -35,6 +35,8 @@ log = logging.getLogger("yolanda.websocket.frames")  # its DEBUG shows every fra
 
 class MessageProtocol(ServerProtocol):
     """The library's protocol of an open connection, which gives messages and not frames.
+
+    Pings and pongs stand between the messages; a ping is left to the caller to answer.
 
     - ``options``: see `WebSocketOptions`;
     - ``offers``: the values of the request's Sec-WebSocket-Extensions fields.
@@ -52,7 +54,7 @@ class MessageProtocol(ServerProtocol):
         self.extensions_field, self.extensions = self.process_extensions(fields)
         """The answer to the offers, if any was taken."""
         self.messages: list[Received] = []
-        """What came: messages, and the control frames between them, in their order."""
+        """What came: messages, pings, pongs and the Close, in their order."""
         self._text: io.StringIO | None = None  # of a message whose end is to come
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self._bytes: bytearray | None = None
@@ -73,6 +75,9 @@ class MessageProtocol(ServerProtocol):
     def recv_frame(self, frame: Frame) -> None:
         """Make messages of frames; what it raises, the library answers with the code for it."""
         opcode = frame.opcode
+        if opcode is _PING:
+            self.messages.append(frame)  # answered in its turn, and not before the messages
+            return
         if opcode is _CLOSE:
             self.current_size = None  # it may come between two fragments (RFC 6455, 5.4)
         super().recv_frame(frame)

@@ -33,6 +33,7 @@ ABNORMAL = 1006
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 
+_PING = Opcode.PING
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes 2 (RFC 6455, 5.5)
 _LONGEST_PING = 125
 _LARGE = 16384  # bytes to send that need no company to be worth a system call
@@ -362,7 +363,7 @@ class WebSocket:
             self._batch = []
             try:
                 self._deliver(messages)
-                # What the application answers goes before an answer to the client's Close.
+                # What the application answers goes before the answer to a Close.
                 if protocol.writes:
                     self._flush()
                 self._send_batch()
@@ -376,9 +377,12 @@ class WebSocket:
 
     def _deliver(self, messages: list[Received]) -> None:
         for message in messages:
-            if self._muted:
+            if isinstance(message, Frame) and message.opcode is _PING:
+                if self.state is _OPEN:
+                    self._write(Frame(Opcode.PONG, message.data).serialize(mask=False))
+            elif self._muted:
                 return
-            if self._paused:
+            elif self._paused:
                 self._held.append(message)
             else:
                 self._hand_out(message)
