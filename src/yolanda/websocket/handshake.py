@@ -55,7 +55,7 @@ class WebSocketHandshake:
     deferred; instead of `refuse` it may be used itself, to refuse in more than one piece.
     """
 
-    __slots__ = ("_accepted", "_decided", "_key", "_on_gone", "request", "response", "subprotocols")
+    __slots__ = ("_decided", "_key", "_on_gone", "request", "response", "subprotocols")
 
     def __init__(
         self, request: HttpRequest, response: HttpResponse, key: str, subprotocols: list[str]
@@ -66,7 +66,6 @@ class WebSocketHandshake:
         """What the client offers, in the order of its preference."""
         self._key = key
         self._decided = False
-        self._accepted: WebSocket | None = None
         self._on_gone: Callable[[], object] | None = None
         response.defer()
         request.on_disconnect = self._handle_disconnect
@@ -139,7 +138,7 @@ class WebSocketHandshake:
             response.body = body
         for name, value in fields.items():
             response.headers.add(name, value)
-        response.finish()
+        response.http_connection.hand_over(self._send_refusal)
 
     def _decide(self) -> None:
         if self._decided:
@@ -148,7 +147,7 @@ class WebSocketHandshake:
 
     def _answer(self, websocket: WebSocket, fields: Headers) -> None:
         """In the loop, in a turn of its own, so that `accept` has returned before any hook."""
-        self._accepted = websocket
+        self.request.on_disconnect = None  # which refers to all of this in a circle
         response = self.response
         if not response.finished:
             for name, value in fields.items():
@@ -156,6 +155,10 @@ class WebSocketHandshake:
             response.upgrade("websocket", websocket.take_over)
             response.finish()
         websocket.opened_or_lost()
+
+    def _send_refusal(self) -> None:
+        self.request.on_disconnect = None
+        self.response.finish()
 
     def _handle_disconnect(self) -> None:
         if self._on_gone is not None and not self._decided:
