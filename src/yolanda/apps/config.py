@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from yolanda.address import Address, AddressError
+from yolanda.networks import Networks
 
 PREFIX = "YOLANDA_"
 """Of an option's name in the environment."""
@@ -248,6 +249,7 @@ class Config:
         self._check_contradictions()
         self.addresses()
         self.fields()
+        self.proxy_protocol_networks()
 
     def _check_contradictions(self) -> None:
         places = [
@@ -305,6 +307,15 @@ class Config:
             except UnicodeError:
                 raise ConfigError(f"--header {text!r}: not the letters of a header") from None
         return pairs
+
+    def proxy_protocol_networks(self) -> list[str]:
+        """Whose connections begin with a header.  Raises `ConfigError` for what is no network."""
+        texts = [text.strip() for text in (self.proxy_protocol or "").split(",") if text.strip()]
+        try:
+            Networks(texts)
+        except ValueError as error:
+            raise ConfigError(f"--proxy-protocol: {error}") from error
+        return texts
 
     # ---- where they come from ------------------------------------------------------------
 

@@ -44,6 +44,7 @@ def make_servers(
             backlog=config.backlog,
             shared=None if handle is None else handle.load,
             tls=tls,
+            proxy_protocol=config.proxy_protocol_networks() or False,
         )
         for listener in listeners
     ]

@@ -16,6 +16,7 @@ from yolanda.apps.http_servers import make_proxies, make_tls
 from yolanda.apps.log_setup import set_up_logging
 from yolanda.apps.master import Master
 from yolanda.apps.notify import Notifier, activated_sockets
+from yolanda.apps.pid_file import PidFile
 from yolanda.apps.worker import find_application, run_worker
 
 log = logging.getLogger("yolanda.apps")
@@ -42,7 +43,11 @@ def serve_with(config: Config, application: Any) -> int:
     make_tls(config)  # what is wrong with these is told here, and not in each worker
     make_proxies(config)
     notifier = Notifier.from_environment()
-    with contextlib.closing(notifier), _listening(config) as listeners:
+    with contextlib.ExitStack() as stack:
+        stack.callback(notifier.close)
+        if config.pid_file is not None:
+            stack.enter_context(PidFile(config.pid_file))
+        listeners = stack.enter_context(_listening(config))
         if needs_master(config):
             return _serve_with_master(config, application, listeners, notifier)
 
