@@ -14,6 +14,7 @@ than the file.
 """
 
 import os
+import traceback
 from dataclasses import Field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -105,8 +106,8 @@ def run(app: str, **_: Any) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     except ApplicationError as error:
-        if error.__cause__ is not None:
-            raise  # its own traceback is what helps
+        if error.__cause__ is not None:  # the application's own traceback is what helps
+            traceback.print_exception(error.__cause__)
         raise click.ClickException(str(error)) from error
     context.exit(status)
 
