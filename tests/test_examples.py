@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GENEROUS = 30  # seconds; only a test that fails waits for it
@@ -81,6 +83,23 @@ def test_deferred() -> None:
 def test_embedded_in_asyncio() -> None:
     with running("embedded_in_asyncio.py") as address:
         assert ask(address, "/")[1] == b"asyncio has slept, the reactor has not\n"
+
+
+def test_websocket_chat() -> None:
+    with running("websocket_chat.py") as address:
+        assert b"new WebSocket" in ask(address, "/")[1]
+        room = "ws://{}:{}/room".format(*address)
+        with connect(room) as first, connect(room) as second:
+            assert first.recv().endswith("comes in, 1 here")
+            assert first.recv() == second.recv()
+            first.send("hello")
+            assert first.recv() == second.recv()
+            second.send(b"hello")
+            assert first.recv().endswith("has left")
+            with pytest.raises(ConnectionClosed, match="only text"):
+                second.recv()
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(room, origin="https://elsewhere.example")
 
 
 def test_time_of_day_udp() -> None:

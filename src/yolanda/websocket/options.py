@@ -41,7 +41,7 @@ class WebSocketOptions:
     each connection (see `window_bits`), and saves most where messages are short and alike."""
     window_bits: int = 12
     """How far back the compression looks, for both sides: 2 to the power of this, 9 to 15.
-    A connection needs about 4 times as much for what it sends and once for what it receives."""
+    A connection takes about 50 KiB with 12 and 190 KiB with 15."""
     compression_level: int = 6
     """1 is fastest, 9 is smallest."""
 
