@@ -13,7 +13,7 @@ from typing import Any
 from yolanda.address import Address, bind_socket
 from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.master import Master
-from yolanda.apps.notify import Notifier
+from yolanda.apps.notify import Notifier, activated_sockets
 from yolanda.apps.process import RequestLimit, serve
 from yolanda.http import HttpServer
 from yolanda.http.request import HttpRequest
@@ -34,7 +34,10 @@ def block_for_ever() -> None:
 def main() -> int:
     options: dict[str, Any] = json.loads(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    listener = bind_socket(Address.parse(options.pop("address", "127.0.0.1:0")))
+    notifier = Notifier.from_environment()
+    activated = activated_sockets()
+    address = Address(fd=activated[0].fd) if activated else Address("127.0.0.1", 0)
+    listener = bind_socket(address)
     listener.socket.listen(1024)
     folder = options.pop("folder", ".")
     requests = options.pop("max_requests", 0)
@@ -71,6 +74,9 @@ def main() -> int:
                 response.defer()
                 server.loop.call_later(0.3, finish, response)
                 return
+            if request.path == "/environment":
+                response.text(" ".join(os.environ))
+                return
             if request.path == "/exit":
                 os._exit(7)
             response.text(f"{os.getpid()} {handle.index}\n")
@@ -96,7 +102,7 @@ def main() -> int:
     master = Master(
         run_worker,
         listeners=[listener],
-        notifier=Notifier.from_environment(),
+        notifier=notifier,
         on_ready=lambda: print(
             f"listening on {listener.address} by {os.getpid()}", file=sys.stderr, flush=True
         ),
