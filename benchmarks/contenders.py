@@ -83,7 +83,8 @@ def find_program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
 
 
-def _script(name: str) -> Callable[[int, Path], list[str]]:
+def script(name: str) -> Callable[[int, Path], list[str]]:
+    """A program of `servers`, which is given its port."""
     return lambda port, folder: [sys.executable, str(SERVERS / name), str(port)]
 
 
@@ -112,13 +113,13 @@ HTTP = [
     Contender("nginx", _nginx, program="nginx"),
     Contender("uvicorn", _uvicorn, modules=("uvicorn", "uvloop", "httptools")),
     Contender("granian", _granian, modules=("granian", "uvloop")),
-    Contender("yolanda", _script("yolanda_http.py"), modules=("yolanda", "httptools")),
+    Contender("yolanda", script("yolanda_http.py"), modules=("yolanda", "httptools")),
 ]
 ECHO = [
-    Contender("bare", _script("echo_bare.py")),
-    Contender("asyncio", _script("echo_asyncio.py"), modules=("asyncio",)),
-    Contender("uvloop", _script("echo_uvloop.py"), modules=("uvloop",)),
-    Contender("yolanda", _script("echo_yolanda.py"), modules=("yolanda",)),
+    Contender("bare", script("echo_bare.py")),
+    Contender("asyncio", script("echo_asyncio.py"), modules=("asyncio",)),
+    Contender("uvloop", script("echo_uvloop.py"), modules=("uvloop",)),
+    Contender("yolanda", script("echo_yolanda.py"), modules=("yolanda",)),
 ]
 
 

@@ -56,10 +56,10 @@ def read_group(
 
 
 def exchange(
-    connections: Sequence[socket.socket], message: bytes, seconds: float
+    connections: Sequence[socket.socket], message: bytes, expected: bytes, seconds: float
 ) -> tuple[list[float], float]:
     """Exchange messages for so many seconds; return the round trips' and the whole duration."""
-    answer = bytearray(len(message))
+    answer = bytearray(len(expected))
     half = (len(connections) + 1) // 2
     groups = [group for group in (connections[:half], connections[half:]) if group]
     times: list[list[float]] = [[] for _ in groups]
@@ -74,8 +74,8 @@ def exchange(
             send_group(group, message, sent_at)
     for group, sent_at in zip(groups, times, strict=True):
         read_group(group, answer, sent_at, trips)
-        if answer != message:
-            raise ConnectionError(f"{bytes(answer[:32])!r}... came back for {message[:32]!r}...")
+        if answer != expected:
+            raise ConnectionError(f"{bytes(answer[:32])!r}... came back for {expected[:32]!r}...")
     return trips, time.perf_counter() - start
 
 
@@ -89,12 +89,12 @@ def main() -> None:
 
     message = bytes(index * 31 % 251 for index in range(options.size))
     connections = [connect(options.port) for _ in range(options.connections)]
-    exchange(connections, message, WARM_UP)
+    exchange(connections, message, message, WARM_UP)
     gc.disable()
     print("ready", flush=True)
     input()
     cpu = time.process_time()
-    trips, seconds = exchange(connections, message, options.seconds)
+    trips, seconds = exchange(connections, message, message, options.seconds)
     cpu = time.process_time() - cpu
     trips.sort()
     figures = {

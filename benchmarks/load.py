@@ -133,26 +133,31 @@ def read_wrk(output: str, times: processor_time.Times) -> Sample:
     )
 
 
-# ---- our own client ----------------------------------------------------------------------
+# ---- our own clients ---------------------------------------------------------------------
 
 
 def _run_echo_client(connections: int, size: int, port: int, session: int, seconds: int) -> Sample:
-    command = [sys.executable, str(ECHO_CLIENT), str(port), "--connections", str(connections)]
-    command += ["--size", str(size), "--seconds", str(seconds)]
+    options = ["--connections", str(connections), "--size", str(size)]
+    return run_client(ECHO_CLIENT, options, port, session, seconds)
+
+
+def run_client(program: Path, options: list[str], port: int, session: int, seconds: int) -> Sample:
+    """Load a server with a program that says ``ready``, waits for a line, and prints figures."""
+    command = [sys.executable, str(program), str(port), *options, "--seconds", str(seconds)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as client:
         assert client.stdin is not None
         assert client.stdout is not None
         assert client.stderr is not None
         if client.stdout.readline() != "ready\n":
-            raise RuntimeError(f"the echo client failed: {client.stderr.read().strip()}")
+            raise RuntimeError(f"{program.name} failed: {client.stderr.read().strip()}")
         before = processor_time.snapshot(session)
         client.stdin.write("\n")
         client.stdin.flush()
         answer = client.stdout.readline()
         times = processor_time.elapsed(before, processor_time.snapshot(session))
         if not answer:
-            raise RuntimeError(f"the echo client failed: {client.stderr.read().strip()}")
+            raise RuntimeError(f"{program.name} failed: {client.stderr.read().strip()}")
     figures = json.loads(answer)
     messages, duration = figures["messages"], figures["seconds"]
     return Sample(

@@ -399,6 +399,50 @@ def test_a_client_that_asks_and_does_not_take_is_held_back(serve: Any, wire: Any
     assert websocket.open
 
 
+def test_a_client_that_asks_much_at_once_gets_it_all(serve: Any, wire: Any) -> None:
+    served = serve(high_water=200_000, low_water=1000, max_queued=2_000_000)
+    peer = served.connect(receive_buffer=4096).shake()
+    big = "x" * 1_000_000
+    served.websockets[0].on_message = lambda websocket, message: websocket.send(message + big)
+    peer.send(b"".join(wire.frame(TEXT, b"%d" % n) for n in range(10)) + wire.close(1000))
+    for number in range(10):
+        assert peer.read() == (TEXT, (f"{number}" + big).encode())
+        if number == 0:
+            assert ("closed", 1000, "") not in served.events
+    assert peer.read_close() == (1000, "")
+    served.wait_for("closed", 1000)
+
+
+def test_a_client_that_asks_much_and_is_gone(serve: Any, wire: Any) -> None:
+    served = serve(high_water=200_000, low_water=1000, close_timeout=0.2, write_timeout=0.2)
+    peer = served.connect(receive_buffer=4096).shake()
+    websocket = served.websockets[0]
+    websocket.on_message = lambda websocket, message: websocket.send("x" * 4_000_000)
+    peer.send(wire.frame(TEXT, b"one") + wire.frame(TEXT, b"two") + wire.close(1000))
+    served.wait_for("closed", 1006)  # its Close was behind what it did not take
+    served.wait_empty()
+
+
+def test_nothing_is_delivered_after_an_abort(serve: Any, wire: Any) -> None:
+    served = serve()
+    peer = served.shake()
+    served.websockets[0].on_message = lambda websocket, message: (
+        served.events.append(("message", message)),
+        websocket.abort(),
+    )
+    peer.send(wire.frame(TEXT, b"1") + wire.frame(TEXT, b"2"))
+    served.wait_for("closed", 1006)
+    assert served.events == [("open",), ("message", "1"), ("closed", 1006, "")]
+
+
+def test_a_close_behind_a_pause_is_told_if_nothing_is_held(serve: Any, wire: Any) -> None:
+    served = serve()
+    peer = served.shake()
+    served.websockets[0].on_message = lambda websocket, message: websocket.pause_reading()
+    peer.send(wire.frame(TEXT, b"1") + wire.close(4000))
+    served.wait_for("closed", 4000)
+
+
 def test_water_marks(serve: Any) -> None:
     served = serve(high_water=200_000, low_water=1000)
     peer = served.connect(receive_buffer=4096).shake()

@@ -54,7 +54,7 @@ class MessageProtocol(ServerProtocol):
         self.extensions_field, self.extensions = self.process_extensions(fields)
         """The answer to the offers, if any was taken."""
         self.messages: list[Received] = []
-        """What came: messages, pings, pongs and the Close, in their order."""
+        """What came: messages, pings and pongs, in their order."""
         self._text: io.StringIO | None = None  # of a message whose end is to come
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self._bytes: bytearray | None = None
@@ -96,7 +96,7 @@ class MessageProtocol(ServerProtocol):
                 self._bytes = bytearray(frame.data)
         elif opcode is CONT:
             self._continue(frame)
-        else:
+        elif opcode is not _CLOSE:
             self.messages.append(frame)
 
     def _continue(self, frame: Frame) -> None:

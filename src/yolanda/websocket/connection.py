@@ -79,6 +79,7 @@ class WebSocket:
         "__weakref__",
         "_batch",
         "_batched",
+        "_choked",
         "_close_by",
         "_connection",
         "_deadline",
@@ -131,8 +132,9 @@ class WebSocket:
         self._waiting: list[tuple[Callable[..., object], tuple[Any, ...]]] = []  # until it is open
         self._batch: list[bytes] | None = None  # what is sent while messages are being delivered
         self._batched = 0
-        self._held: deque[Received] = deque()  # received, and reading is paused
-        self._paused = False
+        self._held: deque[Received] = deque()  # received, and not to be delivered yet, because ...
+        self._paused = False  # the application wants it so
+        self._choked = False  # the client takes less than it has asked for
         self._muted = False  # no message is delivered any more
         self._outcome: tuple[int, str] | None = None  # to be told after what is held
         self._deadline: Deadline | None = None
@@ -205,7 +207,7 @@ class WebSocket:
 
     def abort(self) -> None:
         """Reset the connection; ``on_closed`` follows, with 1006.  Any thread."""
-        self._connection.abort()
+        self._in_loop(self._abort_in_loop, None)
 
     # ---- reading -------------------------------------------------------------------------
 
@@ -334,13 +336,18 @@ class WebSocket:
         self._batch = batch
 
     def _give_up(self) -> None:
-        connection = self._connection
-        reason = f"{connection.queued} bytes queued, more than max_queued"
+        reason = f"{self._connection.queued} bytes queued, more than max_queued"
         log.warning("gave up %r: %s", self, reason)
-        self.state = _CLOSING
-        self._mute()
-        connection.abort()
-        connection.error = OSError(errno.ENOBUFS, reason)
+        self._abort_in_loop(OSError(errno.ENOBUFS, reason))
+
+    def _abort_in_loop(self, error: OSError | None) -> None:
+        connection = self._connection
+        if self.state is not _CLOSED:
+            self.state = _CLOSING
+            self._mute()
+        if not connection.closed:
+            connection.abort()
+            connection.error = error
 
     def _flush(self) -> None:
         """Send what the protocol wants to be sent; an empty piece stands for the end."""
@@ -363,16 +370,11 @@ class WebSocket:
             self._batch = []
             try:
                 self._deliver(messages)
-                # What the application answers goes before the answer to a Close.
-                if protocol.writes:
-                    self._flush()
                 self._send_batch()
             finally:
                 self._batch = None
                 self._batched = 0
-        elif protocol.writes:
-            self._flush()
-        if protocol.state is not OPEN and self.state is not _CLOSED:
+        if protocol.state is not OPEN and not (self._choked and self._held):
             self._handle_end()
 
     def _deliver(self, messages: list[Received]) -> None:
@@ -382,10 +384,18 @@ class WebSocket:
                     self._write(Frame(Opcode.PONG, message.data).serialize(mask=False))
             elif self._muted:
                 return
-            elif self._paused:
+            elif self._paused or self._choked or self._chokes():
                 self._held.append(message)
             else:
                 self._hand_out(message)
+
+    def _chokes(self) -> bool:
+        """Whether the client must first take what it has asked for; see `_handle_low_water`.
+
+        Reading is paused then anyway, but this may be in the middle of what was read.
+        """
+        self._choked = self._connection.queued > self._options.high_water
+        return self._choked
 
     def _hand_out(self, message: Received) -> None:
         if isinstance(message, Frame):
@@ -399,8 +409,12 @@ class WebSocket:
                 self._fail_for_hook(error)
 
     def _deliver_held(self) -> None:
-        while self._held and not self._paused and not self._muted:
+        while self._held and not (self._paused or self._muted or self._chokes()):
             self._hand_out(self._held.popleft())
+        if self._choked:
+            return
+        if self._protocol.state is not OPEN and self.state is _OPEN:
+            self._handle_end()
         if self._paused:
             return
         if self._outcome is not None:
@@ -411,7 +425,13 @@ class WebSocket:
     # ---- ends ----------------------------------------------------------------------------
 
     def _handle_end(self) -> None:
-        """The protocol is no longer open: one side has closed, or something was wrong."""
+        """The protocol is no longer open: one side has closed, or something was wrong.
+
+        What the application has answered to earlier messages goes before the answer to a Close.
+        """
+        self._flush()
+        if self.state is _CLOSED:
+            return
         protocol = self._protocol
         error = protocol.parser_exc
         if error is not None and self.state is _OPEN and not isinstance(error, EOFError):
@@ -423,6 +443,7 @@ class WebSocket:
             self._await_end()
             self._conclude(protocol.close_rcvd.code, protocol.close_rcvd.reason)
         elif error is not None:
+            self._await_end()
             self._lose(str(error))
 
     def _await_end(self) -> None:
@@ -486,16 +507,17 @@ class WebSocket:
 
     def _handle_end_of_stream(self, connection: TcpConnection) -> None:
         self._protocol.receive_eof()
-        self._flush()
-        if self.state is not _CLOSED:
-            self._handle_end()
+        self._handle_end()
 
     def _handle_closed(self, connection: TcpConnection) -> None:
         if self._deadline is not None:
             self._deadline.end()
         self._protocol.end()
+        self._choked = False
         if self._outcome is None:
             self._lose("" if connection.error is None else str(connection.error))
+        elif not self._paused:
+            self._deliver_held()
 
     # ---- time ----------------------------------------------------------------------------
 
@@ -543,6 +565,9 @@ class WebSocket:
             self._call(self.on_high_water, queued)
 
     def _handle_low_water(self, connection: TcpConnection) -> None:
+        if self._choked:
+            self._choked = False
+            self._deliver_held()
         if self.on_low_water is not None:
             self._call(self.on_low_water)
 
