@@ -1,6 +1,7 @@
 """The examples do what they say: each is compiled, and run as a program with a client."""
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -73,6 +74,11 @@ def test_http_hello() -> None:
 def test_deferred_refuses(text: str) -> None:
     with running("deferred.py") as address:
         assert ask(address, f"/{text}")[0].startswith(b"HTTP/1.1 400 ")
+
+
+def test_worker_processes() -> None:
+    with running("worker_processes.py") as address:
+        assert re.fullmatch(rb"process \d+\n", ask(address, "/")[1])
 
 
 def test_deferred() -> None:

@@ -6,7 +6,7 @@ Everything an application needs is here or in `yolanda.http`; modules are where 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from yolanda.address import Address, AddressError
+from yolanda.address import Address, AddressError, bind_socket
 from yolanda.buffer import Buffer
 from yolanda.networks import Networks
 from yolanda.reactor.channel import Channel
@@ -64,6 +64,7 @@ __all__ = [
     "TlsSettingsError",
     "WorkerPool",
     "__version__",
+    "bind_socket",
     "serve",
 ]
 

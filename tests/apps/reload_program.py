@@ -11,7 +11,7 @@ import time
 
 from yolanda.address import Address, bind_socket
 from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.process import serve
+from yolanda.apps.process import run_servers
 from yolanda.apps.reload import Reloader, SourceFiles
 from yolanda.http import HttpServer
 from yolanda.http.request import HttpRequest
@@ -44,7 +44,7 @@ def main() -> int:
             print(f"listening on {listener.address}", file=sys.stderr, flush=True)
 
         server = HttpServer(Address(fd=os.dup(listener.socket.fileno())), on_request)
-        return serve(handle, [server], on_ready=tell)
+        return run_servers(handle, [server], on_ready=tell)
 
     return Reloader(run_worker, SourceFiles([folder]), poll=how == "poll").run()
 

@@ -14,7 +14,7 @@ from yolanda.address import Address, bind_socket
 from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.master import Master
 from yolanda.apps.notify import Notifier, activated_sockets
-from yolanda.apps.process import RequestLimit, serve
+from yolanda.apps.process import RequestLimit, run_servers
 from yolanda.http import HttpServer
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
@@ -91,7 +91,7 @@ def main() -> int:
             Address(fd=os.dup(listener.socket.fileno())), on_request, shared=handle.load
         )
 
-        return serve(
+        return run_servers(
             handle,
             [server],
             graceful_timeout=options.get("graceful_timeout", 30.0),

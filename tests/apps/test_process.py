@@ -14,7 +14,7 @@ INT, QUIT, TERM = signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 PROGRAM = """
 import sys
 from yolanda import EventLoop
-from yolanda.apps.process import serve
+from yolanda.apps.process import run_servers
 from yolanda.http import HttpServer
 
 def say(text):
@@ -35,7 +35,7 @@ def finish(response):
 
 loop = EventLoop()
 servers = [HttpServer("127.0.0.1:0", on_request, loop=loop) for _ in range(2)]
-status = serve(
+status = run_servers(
     None,
     servers,
     on_ready=lambda: say(f"serving {servers[0].address.port} {servers[1].address.port}"),

@@ -143,7 +143,7 @@ class RequestLimit:
             self._retire(f"it has served {self._limit} requests")
 
 
-def serve(
+def run_servers(
     handle: WorkerHandle | None,
     servers: Sequence[TcpServer],
     *,
