@@ -17,6 +17,7 @@ from yolanda.apps.log_setup import set_up_logging
 from yolanda.apps.master import Master
 from yolanda.apps.notify import Notifier, activated_sockets
 from yolanda.apps.pid_file import PidFile
+from yolanda.apps.reload import Reloader, SourceFiles
 from yolanda.apps.worker import find_application, run_worker
 
 log = logging.getLogger("yolanda.apps")
@@ -48,6 +49,8 @@ def serve_with(config: Config, application: Any) -> int:
         if config.pid_file is not None:
             stack.enter_context(PidFile(config.pid_file))
         listeners = stack.enter_context(_listening(config))
+        if config.reload:
+            return _serve_and_reload(config, application, listeners)
         if needs_master(config):
             return _serve_with_master(config, application, listeners, notifier)
 
@@ -86,6 +89,29 @@ def _serve_with_master(
         notifier=notifier,
         on_ready=lambda: _tell_where(config, listeners, f"{config.workers} workers"),
     ).run()
+
+
+def _serve_and_reload(config: Config, application: Any, listeners: Sequence[BoundSocket]) -> int:
+    if not isinstance(application, str):
+        raise ConfigError("--reload needs the application's name, 'module:name', to import it anew")
+    try:
+        source = SourceFiles(
+            config.reload_dir or (config.app_dir,), config.reload_include, config.reload_exclude
+        )
+    except ValueError as error:
+        raise ConfigError(f"--reload-dir: {error}") from error
+
+    def work(handle: WorkerHandle) -> int:
+        return run_worker(
+            config,
+            application,
+            listeners,
+            handle,
+            lambda what: _tell_where(config, listeners, what),
+        )
+
+    reloader = Reloader(work, source, graceful_timeout=config.timeout_graceful_shutdown)
+    return reloader.run()
 
 
 @contextlib.contextmanager
