@@ -37,7 +37,12 @@ class Networks:
     @classmethod
     def parse(cls, text: str) -> "Networks":
         """Read a list with commas, such as ``127.0.0.1,10.0.0.0/8,unix``; empty: nobody."""
-        return cls([part for part in (item.strip() for item in text.split(",")) if part])
+        return cls(cls.split(text))
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The items of a list with commas."""
+        return [part for part in (item.strip() for item in text.split(",")) if part]
 
     def __repr__(self) -> str:
         return f"<Networks {', '.join(self._texts)}>"

@@ -10,13 +10,12 @@ such proxy was written by who knows whom.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from yolanda.address import Address
 from yolanda.http.headers import Headers
 from yolanda.http.request import HttpRequest
-
-_KNOWN_PEERS = 1024
+from yolanda.networks import Networks
 
 FIELDS = (
     "forwarded",
@@ -66,8 +65,7 @@ class Forwarded:
 class TrustedProxies:
     """The proxies whose word is taken for the client's address, and what is taken of it.
 
-    - ``networks``: addresses and networks such as ``10.0.0.0/8``; ``*`` for all, ``unix`` for who
-      connects through a local socket;
+    - ``networks``: addresses and networks such as ``10.0.0.0/8``, see `Networks`;
     - ``fields``: the names of `FIELDS` that are believed.  **Believe only what your proxy sets or
       removes**: what it passes on as it came is the client's to choose.  Forwarded says by itself
       what X-Forwarded-For, -Proto and -Host say, and is not believed beside them.
@@ -76,21 +74,7 @@ class TrustedProxies:
     """
 
     def __init__(self, networks: Iterable[str], fields: Iterable[str] = _DEFAULT) -> None:
-        self._networks: list[IPv4Network | IPv6Network] = []
-        self._all = self._local = False
-        for text in networks:
-            if text == "*":
-                self._all = True
-            elif text.removesuffix(":") == "unix":
-                self._local = True
-            else:
-                try:
-                    self._networks.append(ip_network(text, strict=False))
-                except ValueError:
-                    raise ValueError(
-                        f"{text!r} is no proxy to trust: they are addresses, networks such as "
-                        "10.0.0.0/8, 'unix', or '*' for all"
-                    ) from None
+        self._networks = Networks(networks)
         self.fields = frozenset(name.lower() for name in fields)
         for name in self.fields:
             if name not in FIELDS:
@@ -98,30 +82,15 @@ class TrustedProxies:
         twice = self.fields & {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
         if "forwarded" in self.fields and twice:
             raise ValueError(f"believe either forwarded or {', '.join(sorted(twice))}")
-        self._known: dict[str, bool] = {}
 
     @classmethod
     def parse(cls, text: str, fields: Iterable[str] = _DEFAULT) -> "TrustedProxies":
         """Read a list with commas, such as ``127.0.0.1,10.0.0.0/8,unix``; empty: trust nobody."""
-        return cls([part for part in (item.strip() for item in text.split(",")) if part], fields)
+        return cls(Networks.split(text), fields)
 
     def trusts(self, address: Address | None) -> bool:
         """Whether a proxy at ``address`` is trusted.  `None`, somebody unknown, is not."""
-        if self._all:
-            return True
-        if address is None:
-            return False
-        if address.is_local:
-            return self._local
-        host = address.host
-        known = self._known.get(host)
-        if known is None:
-            ip = _ip(host.partition("%")[0])
-            known = ip is not None and any(ip in network for network in self._networks)
-            if len(self._known) >= _KNOWN_PEERS:
-                self._known.clear()
-            self._known[host] = known
-        return known
+        return address in self._networks
 
     def resolve(self, request: HttpRequest, scheme: str = "http") -> Forwarded:
         """What ``request`` looked like to its client; ``scheme``: that of its own connection.
