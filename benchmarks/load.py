@@ -6,6 +6,7 @@ Load generators run where this process runs: `run` pins itself to the client's c
 import http.client
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import processor_time
 from servers.page import PAGE
 
 ECHO_CLIENT = Path(__file__).resolve().parent / "echo_client.py"
+HANDSHAKE_CLIENT = ECHO_CLIENT.with_name("handshake_client.py")
 PATIENCE = 30.0  # seconds beyond its duration after which wrk is given up
 
 SMALL: list[str] = []
@@ -50,8 +52,8 @@ class Workload:
 def http_workloads(connections: int) -> list[Workload]:
     """The two requests."""
     return [
-        Workload("small GET", connections, partial(_run_wrk, connections, SMALL)),
-        Workload("browser's GET", connections, partial(_run_wrk, connections, BROWSER)),
+        Workload("small GET", connections, partial(run_wrk, connections, SMALL)),
+        Workload("browser's GET", connections, partial(run_wrk, connections, BROWSER)),
     ]
 
 
@@ -63,9 +65,12 @@ def echo_workloads(connections: int) -> list[Workload]:
     ]
 
 
-def check_page(port: int) -> None:
+def check_page(port: int, tls: ssl.SSLContext | None = None) -> None:
     """Ask for the page once; raise `RuntimeError` if the answer is another one."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    if tls is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    else:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=tls)
     try:
         connection.request("GET", "/")
         response = connection.getresponse()
@@ -83,9 +88,9 @@ def wrk_version() -> str:
     return " ".join((shown.stdout or shown.stderr).split()[:2])
 
 
-def warm_up_http(port: int) -> None:
+def warm_up_http(port: int, scheme: str = "http") -> None:
     """Send a second of requests, so that Python has specialised the code that is measured."""
-    _wrk(port, 1, 16, BROWSER)
+    _wrk(port, 1, 16, BROWSER, scheme)
 
 
 # ---- wrk ---------------------------------------------------------------------------------
@@ -93,15 +98,25 @@ def warm_up_http(port: int) -> None:
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
-def _run_wrk(connections: int, request: list[str], port: int, session: int, seconds: int) -> Sample:
+def run_wrk(
+    connections: int,
+    request: list[str],
+    port: int,
+    session: int,
+    seconds: int,
+    scheme: str = "http",
+) -> Sample:
+    """Load a server with wrk, by ``scheme`` http or https."""
     before = processor_time.snapshot(session)
-    output = _wrk(port, seconds, connections, request)
+    output = _wrk(port, seconds, connections, request, scheme)
     return read_wrk(output, processor_time.elapsed(before, processor_time.snapshot(session)))
 
 
-def _wrk(port: int, seconds: int, connections: int, request: list[str]) -> str:
+def _wrk(
+    port: int, seconds: int, connections: int, request: list[str], scheme: str = "http"
+) -> str:
     command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", *request]
-    command.append(f"http://127.0.0.1:{port}/")
+    command.append(f"{scheme}://127.0.0.1:{port}/")
     finished = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + PATIENCE
     )
@@ -139,6 +154,11 @@ def read_wrk(output: str, times: processor_time.Times) -> Sample:
 def _run_echo_client(connections: int, size: int, port: int, session: int, seconds: int) -> Sample:
     options = ["--connections", str(connections), "--size", str(size)]
     return run_client(ECHO_CLIENT, options, port, session, seconds)
+
+
+def run_handshakes(port: int, session: int, seconds: int) -> Sample:
+    """Have clients come, shake hands, ask and go."""
+    return run_client(HANDSHAKE_CLIENT, [], port, session, seconds)
 
 
 def run_client(program: Path, options: list[str], port: int, session: int, seconds: int) -> Sample:

@@ -224,20 +224,20 @@ class TlsConnection(TcpConnection):
         except ssl.SSLError as error:
             self._refuse(error)
             return
-        self._put(self._outgoing.read())
-        if self.closed:
-            return
         self._end_timer()
         self.state = _CONNECTED
         self.last_read = self.last_write = self.loop.now
         hook, self._on_completed = self._on_completed, None
         if hook is not None:
             self.guard(hook, self)
-        if self._incoming.pending and not self.closed:  # it came with the end of the handshake
+        if self.closed:
+            return
+        if self._incoming.pending:  # it came with the end of the handshake
             if self._channel.reading:
-                self._take(b"")
-            else:
-                self._held = True
+                self._take(b"")  # its answer and the end of the handshake go together
+                return
+            self._held = True
+        self._put(self._outgoing.read())
 
     def _refuse(self, error: ssl.SSLError) -> None:
         """Say what is wrong, and let a client read it: to close at once could reset it away."""
@@ -317,14 +317,14 @@ class TlsConnection(TcpConnection):
             self._ended = True  # the same as an empty piece, when this side has ended as well
         except ssl.SSLError as error:
             failure = error
-        if self._outgoing.pending:  # an alert, or the answer to a change of keys
-            self._put(self._outgoing.read())
-        if pieces and not self.closed:
+        if pieces:
             plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self.last_read = self.loop.now
             self.bytes_in += len(plain)
             self.input.append(plain)
             self.on_message(self, self.input)
+        if self._outgoing.pending and not self.closed:  # an alert, an answer to a change of keys
+            self._put(self._outgoing.read())
         if failure is not None:
             log.info("%s: TLS failed: %s", self.peer_address, reason_of(failure))
             self._close(failure)
