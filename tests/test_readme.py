@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -46,6 +47,17 @@ def blocks() -> Iterator[tuple[str, int, bool, str]]:
 ALL = [pytest.param(*block, id=f"{block[0]}:{block[1]}") for block in blocks()]
 
 
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the programs speak of."""
+    folder = tmp_path_factory.mktemp("certified")
+    issued = trustme.CA().issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(folder / "server.key"))
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(str(folder / "server.pem"), append=True)
+    return folder
+
+
 @pytest.mark.parametrize(("page", "line", "runs", "code"), ALL)
 def test_an_example_is_python(page: str, line: int, runs: bool, code: str) -> None:
     compile("\n" * (line - 1) + code, page, "exec")
@@ -55,10 +67,15 @@ def test_an_example_is_python(page: str, line: int, runs: bool, code: str) -> No
     ("page", "line", "runs", "code"),
     [block for block in ALL if block.values[2] and block.values[0] != "README.zh.md"],
 )
-def test_a_program_runs(page: str, line: int, runs: bool, code: str) -> None:
+def test_a_program_runs(page: str, line: int, runs: bool, code: str, certified: Path) -> None:
     program = SHORTENED + code.replace("127.0.0.1:43211", "127.0.0.1:0")
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        cwd=certified if "server.pem" in code else ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
