@@ -205,7 +205,11 @@ class RequestDecoder:
         if upgrade_offered:
             request.upgrade_offered = True
         if not complete:
-            self._begin_body(piece.lower(), line.version)
+            try:
+                self._begin_body(piece.lower(), line.version)
+            except HttpError as error:
+                error.request = request
+                raise
         return stop
 
     def decode_body(self, data: bytes, position: int) -> tuple[bytes, int]:

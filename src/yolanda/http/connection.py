@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from yolanda.buffer import Buffer
 from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
+from yolanda.http.exchange_recorder import ExchangeObserver, ExchangeRecorder
 from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest, RequestLine
 from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse, TakeOver
@@ -35,6 +36,7 @@ class HttpContext:
     streaming: bool
     parsers: SharedParsers
     encoder: ResponseEncoder
+    on_exchange: ExchangeObserver | None = None
 
 
 class HttpConnection:
@@ -62,6 +64,7 @@ class HttpConnection:
         "_limits",
         "_peer_done",
         "_processing",
+        "_recorder",
         "_request",
         "_response",
         "_since",
@@ -91,8 +94,13 @@ class HttpConnection:
         self._closing = False
         self._upgraded = False  # the connection is another protocol's; `_closing` is set as well
         self._since = 0.0  # when the head began to come, or draining
+        self._recorder: ExchangeRecorder | None = None  # there if somebody observes
         connection.protocol = self
-        connection.on_message = self.on_message
+        if context.on_exchange is None:
+            connection.on_message = self.on_message
+        else:
+            self._recorder = ExchangeRecorder(connection, context.on_exchange)
+            connection.on_message = self._serve_observed
         connection.on_end_of_stream = self._handle_end_of_stream
         connection.on_connection_closed = self._handle_closed
         connection.on_low_water = self._handle_low_water
@@ -105,6 +113,11 @@ class HttpConnection:
     def body_coming(self) -> bool:
         """Whether a part of the request's body is still to come."""
         return self._decoder.body_expected
+
+    @property
+    def serving(self) -> bool:
+        """Whether a request is being served: its body or its response is not complete."""
+        return self._request is not None
 
     # ---- requests ------------------------------------------------------------------------
 
@@ -163,9 +176,17 @@ class HttpConnection:
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
 
+    def _serve_observed(self, connection: TcpConnection, buffer: Buffer) -> None:
+        """`on_message` where somebody observes, so that it costs nothing where nobody does."""
+        self.on_message(connection, buffer)
+        if not self._upgraded:
+            self._settle()
+
     def _await_body(self, request: HttpRequest, here: int) -> None:
         """The head has come, and ``here`` bytes of what follows it."""
         self._request = request
+        if self._recorder is not None:
+            self._recorder.begin(request)
         self._discarding = False
         self._deadline.at(self.connection.loop.now + self._limits.body_timeout)
         decoder = self._decoder
@@ -246,6 +267,9 @@ class HttpConnection:
                     )
                 )
                 response.finished = True
+                if self._recorder is not None:
+                    self._recorder.position += len(self._batch[-1])
+                    self._recorder.end(response, len(body))
                 if not keep_alive:
                     self._close_gracefully()
                 elif len(body) > _LARGE or len(self._batch) >= _MANY or not self._processing:
@@ -259,6 +283,8 @@ class HttpConnection:
             if not response.finished:
                 self._request = request
                 self._response = response
+                if self._recorder is not None:
+                    self._recorder.begin(request)
                 if self._streaming and not self._decoder.body_expected:
                     if request.body:
                         self._hand_body(request, request.body)
@@ -277,6 +303,8 @@ class HttpConnection:
         """Answer 500 in place of ``response``, or end what has begun as something else."""
         _close_file(response.file_body)
         if response.started:
+            if self._recorder is not None:  # or its end would not be seen to be missing
+                self._recorder.begin_response(response)
             self.connection.abort()
         elif not response.finished:
             response.finished = True  # whoever has deferred it comes too late
@@ -292,7 +320,8 @@ class HttpConnection:
         if self._response is not None and self._response.started:
             self.connection.abort()
             return
-        request = self._request or _no_request()
+        request = self._request or error.request or _no_request()
+        request.connection = self.connection
         refusal = self._respond_to(request)
         waiting = self._response is not None
         refusal.status = error.status
@@ -382,7 +411,11 @@ class HttpConnection:
         framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         now = self.connection.loop.now
         head = self._encoder.encode_head(response, keep_alive, now, framing)
-        self._emit(head if response.has_no_body else head + body)
+        if response.has_no_body:
+            self._emit(head)
+        else:
+            response.body_sent = length
+            self._emit(head + body)
         return True
 
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
@@ -393,6 +426,9 @@ class HttpConnection:
             body.file.close()
             return
         self._send_batch()
+        response.body_sent = body.size
+        if self._recorder is not None:
+            self._recorder.position += body.size
         last = max(i for i, piece in enumerate(body.pieces) if not isinstance(piece, bytes))
         for index, piece in enumerate(body.pieces):
             if isinstance(piece, bytes):
@@ -405,6 +441,8 @@ class HttpConnection:
         """Produce the body piece by piece, no faster than the client takes it."""
         self._request = response.request
         self._response = response
+        if self._recorder is not None:
+            self._recorder.begin(response.request)
         response.deferred = True
         iterator: Iterator[bytes | str] = iter(response.body)  # type: ignore[arg-type]
         try:
@@ -468,6 +506,8 @@ class HttpConnection:
         connection.on_end_of_stream = connection.on_low_water = None
         connection.set_water_marks(HIGH_WATER, LOW_WATER)
         connection.set_timeouts()
+        if self._recorder is not None:
+            self._recorder.follow_upgrade(response)
         if not connection.reading:
             connection.resume_reading()
         connection.guard(take_over, connection)
@@ -502,6 +542,8 @@ class HttpConnection:
             keep_alive = False
         now = self.connection.loop.now
         self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
+        if self._recorder is not None:
+            self._recorder.begin_response(response)
         response.started = True
         response.announced_close = not keep_alive
         self.connection.on_write_completed = self._handle_write_completed
@@ -509,11 +551,13 @@ class HttpConnection:
     def _write_piece(self, response: HttpResponse, data: bytes) -> None:
         if not data or response.has_no_body:
             return
+        response.body_sent += len(data)
         if response.chunked:
             self._emit(b"%x\r\n%b\r\n" % (len(data), data))
             return
         if response.bytes_left is not None:
             if len(data) > response.bytes_left:
+                response.body_sent -= len(data)
                 log.error("a body longer than its Content-Length for %s", response.request.summary)
                 self.connection.abort()
                 return
@@ -532,6 +576,13 @@ class HttpConnection:
         if response is self._response:
             self._response = None
             self.connection.on_write_completed = None
+        if self._recorder is not None:
+            if self.connection.closed:
+                self._recorder.begin_response(response)  # whose end will not be seen
+            else:
+                self._recorder.end(response, response.body_sent)
+                if not self._processing:
+                    self._settle()
         if not keep_alive or response.announced_close:
             self._close_gracefully()
         elif self._decoder.body_expected:
@@ -548,7 +599,7 @@ class HttpConnection:
         """A deferred response is out: look at what came meanwhile."""
         connection = self.connection
         if connection.input:
-            self.on_message(connection, connection.input)
+            connection.on_message(connection, connection.input)
         elif self._peer_done:
             self._end_with_peer()
         if self._response is None and not connection.reading:
@@ -556,6 +607,8 @@ class HttpConnection:
 
     def _emit(self, data: bytes) -> None:
         """Send ``data`` now, or with what else this batch of requests brings about."""
+        if self._recorder is not None:
+            self._recorder.position += len(data)
         if self._processing:
             self._batch.append(data)
             if len(data) > _LARGE:
@@ -572,10 +625,21 @@ class HttpConnection:
             self._go_on()
 
     def _handle_write_completed(self, connection: TcpConnection) -> None:
+        self._settle()
         if self._iterator is not None:
             self._pump()
         elif self._response is not None and self._response.on_drain is not None:
             self._response.on_drain()
+
+    def _settle(self) -> None:
+        """Tell the observer, if there is one, of the responses that the kernel has taken."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        if not recorder.settle():
+            self.connection.on_write_completed = self._handle_write_completed
+        elif self._response is None:
+            self.connection.on_write_completed = None
 
     # ---- ends ----------------------------------------------------------------------------
 
@@ -622,6 +686,8 @@ class HttpConnection:
 
     def _handle_closed(self, connection: TcpConnection) -> None:
         self._deadline.end()
+        if self._recorder is not None:
+            self._recorder.close()
         request, response = self._request, self._response
         self._request = self._response = None
         self._batch = []
@@ -687,6 +753,7 @@ def _leave_in_buffer(connection: TcpConnection, buffer: Buffer) -> None:
 def _no_request() -> HttpRequest:
     """What stands for a request that was refused."""
     request = HttpRequest()
+    request.head = b""
     request.line = RequestLine("GET", "/", "HTTP/1.1")
     request.path = "/"
     request.keep_alive = False

@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+from yolanda.http.request import HttpRequest
+
 # What RFC 9110 calls otherwise than the RFCs before it, and Python only since 3.13.
 _RENAMED = {
     413: "Content Too Large",
@@ -21,6 +23,8 @@ class HttpError(Exception):
         super().__init__(f"{status} {reason_of(status)}: {detail}")
         self.status = status
         self.detail = detail
+        self.request: HttpRequest | None = None
+        """What was asked, if it was understood before it was refused."""
 
 
 def reason_of(status: int) -> str:

@@ -36,7 +36,8 @@ class HttpRequest:
     path: str
     """The path, without the query, its percent-encoded bytes decoded as UTF-8."""
     head: bytes
-    """Request line and fields as they came, with the empty line that ends them."""
+    """Request line and fields as they came, with the empty line that ends them; empty for what was
+    refused before it was understood, of which an observer is told (see `HttpServer`)."""
     keep_alive: bool
     """Whether the client wants to use the connection again."""
     connection: TcpConnection

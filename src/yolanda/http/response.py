@@ -89,6 +89,8 @@ class HttpResponse:
     chunked: bool = False
     announced_close: bool = False
     bytes_left: int | None = None
+    body_sent: int = 0
+    """Bytes of its body that were handed to the connection."""
 
     field_lines: FieldLines | None = None
     """All its fields, as gateways get them: in place of ``headers`` and ``content_type``."""

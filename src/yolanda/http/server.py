@@ -9,6 +9,7 @@ from typing import Literal
 from yolanda.address import Address
 from yolanda.http.codec import ResponseEncoder, SharedParsers
 from yolanda.http.connection import HttpConnection, HttpContext, HttpHandler
+from yolanda.http.exchange_recorder import ExchangeObserver
 from yolanda.http.limits import HttpLimits
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.thread_pool import Choice
@@ -30,7 +31,16 @@ class HttpServer(TcpServer):
     - ``streaming``: call the handler when the head has come and not when the body has: it sets
       ``request.on_body`` to take the body piece by piece, and mostly defers its response;
     - ``limits``: what a client may ask for, see `HttpLimits`;
-    - ``server_name``: the Server field; empty for none.
+    - ``server_name``: the Server field; empty for none;
+    - ``on_exchange(request, response, sent, seconds, complete)``: called at the end of each
+      exchange, in the thread of its connection's loop; what it raises is logged.
+
+    An exchange ends when the kernel has taken the last byte of its response, or the connection is
+    closed before (``complete`` is false then).  ``sent`` is what of the body was taken, ``seconds``
+    the time since the request's head was here.  ``response`` is None when the client went before
+    there was one; ``request.head`` is empty for what was refused and is no request.  An exchange
+    that upgrades its connection (101) ends with the connection.  Without ``on_exchange`` nothing is
+    recorded, at no cost.
 
     The rest is as in `TcpServer`.
     """
@@ -44,6 +54,7 @@ class HttpServer(TcpServer):
         streaming: bool = False,
         limits: HttpLimits | None = None,
         server_name: str = "Yolanda",
+        on_exchange: ExchangeObserver | None = None,
         threads: int | Literal["auto"] = 0,
         choice: Choice = "round-robin",
         dispatcher: str = "auto",
@@ -62,7 +73,7 @@ class HttpServer(TcpServer):
             loop = EventLoop(dispatcher)
         self._limits = limits or HttpLimits()
         self._make_context = functools.partial(
-            _make_context, handler, self._limits, streaming, server_name
+            _make_context, handler, self._limits, streaming, server_name, on_exchange
         )
         self._contexts: dict[EventLoop, HttpContext] = {}
         try:
@@ -126,8 +137,11 @@ class HttpServer(TcpServer):
 
 
 def _make_context(
-    handler: HttpHandler, limits: HttpLimits, streaming: bool, server_name: str
+    handler: HttpHandler,
+    limits: HttpLimits,
+    streaming: bool,
+    server_name: str,
+    on_exchange: ExchangeObserver | None,
 ) -> HttpContext:
-    return HttpContext(
-        handler, limits, streaming, SharedParsers(limits), ResponseEncoder(server_name)
-    )
+    encoder = ResponseEncoder(server_name)
+    return HttpContext(handler, limits, streaming, SharedParsers(limits), encoder, on_exchange)
