@@ -26,6 +26,7 @@ PUBLIC = {
     "yolanda.heartbeat",
     "yolanda.http",
     "yolanda.programs.blocking",
+    "yolanda.programs.chat.room",
     "yolanda.programs.directory_session",
     "yolanda.programs.socket_table",
 }

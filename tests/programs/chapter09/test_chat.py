@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from yolanda.labs.stage import Actor, Stage
-from yolanda.programs.chapter09.chat import LINES_A_SECOND, clean, is_name
+from yolanda.programs.chapter09.chat import read
+from yolanda.programs.chat.room import LINES_A_SECOND, clean, is_name
 
 THOUSAND = 1000
 
@@ -110,7 +111,7 @@ def test_another_name_frees_the_old_one(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "read"),
+    ("sent", "heard"),
     [
         (b"hello", "hello"),
         ("大家好　🙂".encode(), "大家好　🙂"),
@@ -123,8 +124,8 @@ def test_another_name_frees_the_old_one(visit: Visit) -> None:
         (b" \x00 ", "\ufffd"),
     ],
 )
-def test_what_is_passed_on(sent: bytes, read: str) -> None:
-    assert clean(sent) == read
+def test_what_is_passed_on(sent: bytes, heard: str) -> None:
+    assert clean(read(sent)) == heard
 
 
 def test_everybody_else_hears_and_one_alone_is_told(visit: Visit) -> None:

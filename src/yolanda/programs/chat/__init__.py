@@ -1,0 +1,1 @@
+"""What the chat programs of chapter 9 share: the room."""
