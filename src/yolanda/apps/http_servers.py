@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from yolanda.address import Address, BoundSocket
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.process import RequestLimit
 from yolanda.http.connection import HttpHandler
 from yolanda.http.forwarded import TrustedProxies
 from yolanda.http.limits import HttpLimits
@@ -96,6 +97,24 @@ def limits_of(config: Config) -> HttpLimits:
         keep_alive_timeout=config.timeout_keep_alive or _FOREVER,
         write_timeout=config.timeout_write or _FOREVER,
     )
+
+
+def guarded(
+    handler: HttpHandler,
+    config: Config,
+    in_flight: Callable[[], int],
+    handle: WorkerHandle | None,
+) -> HttpHandler:
+    """Put around ``handler`` what the options ask for: a limit of requests at once, and one for all
+    that a worker serves."""
+    if config.limit_concurrency is not None:
+        handler = limited(handler, config.limit_concurrency, in_flight)
+    if config.limit_max_requests is not None and handle is not None:
+        limit = RequestLimit(
+            handle.retire, config.limit_max_requests, config.limit_max_requests_jitter
+        )
+        handler = counted(handler, limit.count)
+    return handler
 
 
 def limited(handler: HttpHandler, limit: int, in_flight: Callable[[], int]) -> HttpHandler:

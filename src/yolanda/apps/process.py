@@ -148,14 +148,19 @@ def run_servers(
     servers: Sequence[TcpServer],
     *,
     graceful_timeout: float = STOP_TIMEOUT,
+    wind_up: Callable[[Callable[[], object]], object] | None = None,
     on_ready: Callable[[], object] | None = None,
     on_reopen_logs: Callable[[], object] | None = None,
     on_reload_certificates: Callable[[], object] | None = None,
 ) -> int:
     """Serve with ``servers``, which share a loop, until the master or a signal ends it.
 
-    Returns the exit status.  The options are those of `ProcessControl`; ``on_ready()`` is called
-    when clients can connect.
+    Returns the exit status.  The options are those of `ProcessControl`, and:
+
+    - ``on_ready()``: called when clients can connect;
+    - ``wind_up(done)``: called when the last connection is closed; calls ``done()``, in any thread,
+      when nothing is being done for one any more.  That is waited for, but not longer than for the
+      connections.
     """
     loop = servers[0].loop
     left = set(servers)
@@ -165,11 +170,17 @@ def run_servers(
             if control.serves_queue:
                 server.leave_queue = False
             server.stop(timeout, lambda server=server: finish(server))  # type: ignore[misc]
+        if wind_up is not None:
+            loop.call_later(timeout, loop.stop)
 
     def finish(server: TcpServer) -> None:
         left.discard(server)
-        if not left:
+        if left:
+            return
+        if wind_up is None:
             loop.stop()
+        else:
+            wind_up(loop.stop)
 
     control = ProcessControl(
         handle,

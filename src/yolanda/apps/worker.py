@@ -12,8 +12,9 @@ from yolanda.apps.application import (
     load_application,
 )
 from yolanda.apps.asgi.service import serve_asgi
-from yolanda.apps.config import Config, ConfigError
+from yolanda.apps.config import Config
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.wsgi.service import serve_wsgi
 
 log = logging.getLogger("yolanda.apps")
 
@@ -49,7 +50,7 @@ def run_worker(
 
     if interface == "asgi":
         return serve_asgi(config, found, listeners, handle, tell)
-    raise ConfigError("WSGI is not there yet")
+    return serve_wsgi(config, found, listeners, handle, tell)
 
 
 def find_application(config: Config, application: Any) -> tuple[Any, Interface]:

@@ -196,10 +196,20 @@ class HttpConnection:
         self._collecting = not self._streaming or (left is not None and left <= here)
         if not self._collecting:
             request.body_coming = True
+            request.expects_continue = decoder.expects_continue
             self._serve(request)
+        if decoder.expects_continue and not request.holds_continue:
+            self.send_continue(request)
+
+    def send_continue(self, request: HttpRequest) -> None:
+        """Ask for the body of ``request``, if its client waits for that, and there is use in it."""
+        decoder = self._decoder
         response = self._response
-        if decoder.expects_continue and not (
-            self._discarding or self._closing or (response is not None and response.started)
+        if (
+            request is self._request
+            and decoder.expects_continue
+            and not (self._discarding or self._closing)
+            and not (response is not None and response.started)
         ):
             decoder.expects_continue = False
             self._emit(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -101,3 +101,17 @@ class KnownFieldLines:
                     self._known.clear()
                 self._known[key] = known
         return known
+
+    def get_text(self, fields: Iterable[tuple[str, str]]) -> FieldLines:
+        """The same for pairs of text, each of whose characters stands for a byte, as in WSGI."""
+        key: tuple[Any, ...] = tuple(fields)
+        known = self._known.get(key)
+        if known is None:
+            try:
+                pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in key]
+            except AttributeError:
+                raise TypeError(f"header fields are pairs of text, not {key!r}") from None
+            known = self.get(pairs)
+            if len(known.lines) <= _LONGEST_KNOWN:
+                self._known[key] = known
+        return known

@@ -51,6 +51,11 @@ class HttpRequest:
     """The whole body; in a streaming handler, see `on_body`, only if it came with the head."""
     body_coming: bool = False
     """Whether a streaming handler was called before all of the body was here."""
+    expects_continue: bool = False
+    """Whether the client waits to be asked for the body (RFC 9110, 10.1.1).  The server asks when a
+    streaming handler has returned."""
+    holds_continue: bool = False
+    """Set by a streaming handler that will ask by itself, with `send_continue`."""
     on_body: Callable[[bytes], object] | None = None
     """Set by a streaming handler: called with each piece of the body, and with ``b""`` at its end.
     See `HttpServer`."""
@@ -115,6 +120,12 @@ class HttpRequest:
     def peer_address(self) -> Address:
         """Where the connection comes from."""
         return self.connection.peer_address
+
+    def send_continue(self) -> None:
+        """Ask for the body, if the client still waits for that.  In the loop's thread."""
+        send = getattr(self.connection.protocol, "send_continue", None)
+        if send is not None:  # not after an upgrade, nor at the end
+            send(self)
 
     def pause(self) -> None:
         """Read no more of the body for now: back-pressure for a streaming handler.

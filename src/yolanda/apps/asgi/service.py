@@ -11,8 +11,8 @@ from yolanda.apps.asgi.http import AsgiApplication
 from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import START_FAILED, WorkerHandle
-from yolanda.apps.http_servers import counted, limited, make_proxies, make_servers, make_tls
-from yolanda.apps.process import ProcessControl, RequestLimit
+from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
+from yolanda.apps.process import ProcessControl
 from yolanda.http.connection import HttpHandler
 from yolanda.http.server import HttpServer
 from yolanda.reactor.dispatcher import DISPATCHERS
@@ -131,7 +131,7 @@ class _Service:
     def _make_handler(self, lifespan: Lifespan) -> HttpHandler:
         runner = self._runner
         config = self._config
-        handler: HttpHandler = AsgiHandler(
+        handler = AsgiHandler(
             self._application,
             runner,
             state=lifespan.state,
@@ -140,14 +140,7 @@ class _Service:
             proxies=make_proxies(config),
             fields=config.fields(),
         )
-        if config.limit_concurrency is not None:
-            handler = limited(handler, config.limit_concurrency, lambda: runner.waiting)
-        if config.limit_max_requests is not None and self._handle is not None:
-            limit = RequestLimit(
-                self._handle.retire, config.limit_max_requests, config.limit_max_requests_jitter
-            )
-            handler = counted(handler, limit.count)
-        return handler
+        return guarded(handler, config, lambda: runner.waiting, self._handle)
 
     def _stop(self, timeout: float) -> None:
         """Let what is being served end within ``timeout`` seconds."""
