@@ -171,7 +171,7 @@ def test_no_request_fails_when_a_worker_is_told_to_end(start: Start) -> None:
 
 
 def test_a_stuck_worker_is_noticed_and_replaced(start: Start) -> None:
-    master = start(workers=2, health_timeout=1.5, **SOON)
+    master = start(workers=2, health_timeout=3.0, **SOON)
     port = master.port()
     before = master.workers()
     with Client(port) as client:
@@ -201,16 +201,16 @@ def test_a_worker_that_does_not_become_ready_is_stuck(start: Start, tmp_path: Pa
 
 
 def test_who_stood_still_together_with_the_master_is_not_stuck(start: Start) -> None:
-    master = start(workers=2, health_timeout=1.0)
+    master = start(workers=2, health_timeout=2.0)
     port = master.port()
     before = master.workers()
     os.killpg(master.pid, signal.SIGSTOP)
     stopped = time.monotonic()
-    wait_until(lambda: time.monotonic() > stopped + 3)
+    wait_until(lambda: time.monotonic() > stopped + 4)
     os.killpg(master.pid, signal.SIGCONT)
     assert worker_of(port) in before
     resumed = time.monotonic()
-    wait_until(lambda: time.monotonic() > resumed + 1.5)
+    wait_until(lambda: time.monotonic() > resumed + 2.5)
     assert master.workers() == before
     assert "stuck" not in master.text
     assert master.stop() == 0

@@ -34,6 +34,7 @@ class Supervisor(ABC):
         self._children: dict[int, Child] = {}  # all that live, by pid
         self._close_in_child: list[Callable[[], object]] = []  # what only this process has use for
         self._signals: list[int] = []
+        self._now = 0.0  # when the clock was looked at last
         self._wakeup: Wakeup | None = None
 
     def run(self) -> int:
@@ -42,6 +43,7 @@ class Supervisor(ABC):
         self._wakeup = Wakeup()
         before = {number: signal.signal(number, self._note_signal) for number in numbers}
         self._wakeup.attach_signals()
+        self._now = time.monotonic()
         try:
             while self.going_on:
                 self._turn(self._wakeup)
@@ -88,7 +90,7 @@ class Supervisor(ABC):
 
     @abstractmethod
     def on_suspended(self, seconds: float) -> None:
-        """The wait took so much longer than it should: this process stood still, and others, too.
+        """A turn took so much longer than it should: this process stood still, and others, too.
 
         (A machine was suspended, or Ctrl+Z stopped the whole group.)
         """
@@ -136,8 +138,8 @@ class Supervisor(ABC):
     # ---- one turn ------------------------------------------------------------------------
 
     def _turn(self, wakeup: Wakeup) -> None:
-        self.adjust(time.monotonic())
-        now = time.monotonic()
+        self.adjust(self._look_at_the_clock())
+        now = self._look_at_the_clock()
         due = max(now, min(self.times(), default=math.inf))
         poll = select.poll()
         poll.register(wakeup.fileno(), select.POLLIN)
@@ -146,8 +148,7 @@ class Supervisor(ABC):
             poll.register(fd, select.POLLIN)
         ready = poll.poll(None if due == math.inf else math.ceil((due - now) * 1000))
         wakeup.drain()
-        if (late := time.monotonic() - due) > _LATE:
-            self.on_suspended(late)
+        self._look_at_the_clock(due - now)
         for fd, _ in ready:
             if fd in talking:
                 self._listen(talking[fd])
@@ -157,6 +158,15 @@ class Supervisor(ABC):
             if number != signal.SIGCHLD:  # who has ended is found out in each turn
                 log.info("got %s", signal.Signals(number).name)
                 self.on_signal(number)
+
+    def _look_at_the_clock(self, waited: float = 0.0) -> float:
+        """Return the time, and see whether more has passed than can be, with so much of waiting."""
+        now = time.monotonic()
+        late = now - self._now - waited
+        self._now = now
+        if late > _LATE:
+            self.on_suspended(late)
+        return now
 
     def _listen(self, child: Child) -> None:
         for word, text in child.receive():
