@@ -41,7 +41,7 @@ def main() -> int:
             response.text(module.ANSWER)
 
         def tell() -> None:
-            print(f"listening on {listener.address}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"listening on {listener.address}\n")  # in one piece
 
         server = HttpServer(Address(fd=os.dup(listener.socket.fileno())), on_request)
         return run_servers(handle, [server], on_ready=tell)

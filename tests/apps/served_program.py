@@ -22,7 +22,8 @@ from yolanda.transport.backoff import Backoff
 
 
 def say(what: str) -> None:
-    print(f"{what} in {os.getpid()}", file=sys.stderr, flush=True)
+    # In one piece, or lines of several processes run into each other.
+    sys.stderr.write(f"{what} in {os.getpid()}\n")
 
 
 def block_for_ever() -> None:
@@ -103,10 +104,8 @@ def main() -> int:
         run_worker,
         listeners=[listener],
         notifier=notifier,
-        on_ready=lambda: print(
-            f"listening on {listener.address} by {os.getpid()}", file=sys.stderr, flush=True
-        ),
-        on_reopen_logs=lambda: print("master's logs reopened", file=sys.stderr, flush=True),
+        on_ready=lambda: say(f"listening on {listener.address}"),
+        on_reopen_logs=lambda: say("master's logs reopened"),
         **options,
     )
     return master.run()
