@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from yolanda.http import HttpRequest, HttpResponse
+from yolanda.http.field_lines import FieldLines
 from yolanda.reactor.dispatcher import DISPATCHERS
 
 everywhere = pytest.mark.parametrize(
@@ -676,3 +677,30 @@ def test_head_with_a_length_that_was_not_made(serve: Callable[..., Any]) -> None
     answer = serve(handler).exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"\r\nContent-Length: 123456\r\n" in answer
     assert answer.endswith(b"\r\n\r\n")
+
+
+def test_field_lines_until_headers_are_touched(serve: Callable[..., Any]) -> None:
+    pairs = [(b"X-One", b"1"), (b"x-two", b"\xe9"), (b"Content-Type", b"text/x")]
+    lines = FieldLines([*pairs, (b"Content-Length", b"4")])
+    closing = FieldLines([*pairs, (b"Connection", b"close")])
+
+    def handler(request: HttpRequest, response: HttpResponse) -> None:
+        response.field_lines = closing if request.path == "/close" else lines
+        response.body = b"text"
+        if request.path != "/":
+            response.headers["X-One"] = "another"
+            response.headers["X-Three"] = "3"
+
+    served = serve(handler)
+    with served.connect() as client:
+        for _ in range(2):
+            answer = client.get("/")
+            assert (answer.body, answer.get_all("Content-Type")) == (b"text", ["text/x"])
+            assert (answer.get_all("X-One"), answer.get_all("X-Two")) == (["1"], ["é"])
+            answer = client.get("/more")
+            assert (answer.body, answer.get_all("Content-Type")) == (b"text", ["text/x"])
+            assert (answer.get_all("X-One"), answer.get_all("X-Two")) == (["another"], ["é"])
+            assert (answer.get("X-Three"), answer.get("Content-Length")) == ("3", "4")
+        answer = client.get("/close")
+        assert (answer.get("Connection"), answer.get("X-One")) == ("close", "another")
+        assert client.at_end()

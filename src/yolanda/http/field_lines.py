@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from yolanda.http.headers import Headers
+
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _FORBIDDEN = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")  # field-value, section 5.5
 _DIGITS = re.compile(rb"[0-9]+")
@@ -60,6 +62,13 @@ class FieldLines:
             lines.append(b"%b: %b\r\n" % (name, value))
         self.lines = b"".join(lines)
         """The others, each with its line end."""
+
+    def to_headers(self) -> Headers:
+        """The same fields one by one, but for Connection."""
+        headers = Headers.parse(self.lines[:-2])
+        if self.content_length is not None:
+            headers["Content-Length"] = str(self.content_length)
+        return headers
 
     def _set_length(self, value: bytes) -> None:
         if not _DIGITS.fullmatch(value):

@@ -94,12 +94,6 @@ class Headers:
         self._fields = kept
         return dropped
 
-    def copy(self) -> "Headers":
-        """The same fields, to be changed apart from these."""
-        headers = Headers()
-        headers._fields = self._fields.copy()
-        return headers
-
     def items(self) -> list[tuple[str, str]]:
         """The fields in their order, with their names as they were written."""
         return list(self._fields)

@@ -93,7 +93,8 @@ class HttpResponse:
     """Bytes of its body that were handed to the connection."""
 
     field_lines: FieldLines | None = None
-    """All its fields, as gateways get them: in place of ``headers`` and ``content_type``."""
+    """All its fields, as gateways get them: in place of ``headers`` and ``content_type``, until
+    somebody touches `headers`."""
     trailers: bytes = b""
     """Field lines that follow a chunked body.  (RFC 9112, 7.1.2)"""
 
@@ -115,15 +116,15 @@ class HttpResponse:
     @property
     def headers(self) -> Headers:
         """Fields beside those that the server writes."""
+        known = self.field_lines
+        if known is not None:  # from here on they are changed one by one
+            self.field_lines = None
+            self._headers = known.to_headers()
+            self.close = self.close or known.close
         if self._headers is None:
-            self.plain = False
             self._headers = Headers()
-        return self._headers
-
-    @headers.setter
-    def headers(self, fields: Headers) -> None:
         self.plain = False
-        self._headers = fields
+        return self._headers
 
     @property
     def extra_fields(self) -> Headers | None:

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from yolanda.http.conditions import failed_condition, range_counts
 from yolanda.http.errors import reason_of
+from yolanda.http.field_lines import FieldLines
 from yolanda.http.headers import Headers
 from yolanda.http.listing import make_listing
 from yolanda.http.media_types import content_type_of, is_compressible, suffix_of
@@ -32,6 +33,7 @@ log = logging.getLogger("yolanda.http")
 _METHODS = "GET, HEAD, OPTIONS"
 _SMALL = 32768  # bytes of a file that are sent with its head, which is one system call less
 _KNOWN_FILES = 4096
+_LONGEST_KNOWN = 256
 
 # Without O_NONBLOCK, to open a FIFO would wait for somebody to write to it.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -79,9 +81,9 @@ class _Known(NamedTuple):
     etag: str
     modified: int | None
     content_type: str
-    fields: Headers
+    fields: FieldLines
     """For a response with a body; the next is for a 304 (RFC 9110, 15.4.5)."""
-    fields_unmodified: Headers
+    fields_unmodified: FieldLines
 
 
 class StaticFiles:
@@ -146,7 +148,10 @@ class StaticFiles:
         if isinstance(cache_control, str):
             fields["Cache-Control"] = cache_control
         self._flags = _OPEN if follow_links else _OPEN | os.O_NOFOLLOW
+        # Shared by loops, and used in single steps of a dictionary, which are whole.
         self._known: dict[tuple[bytes, str], _Known] = {}
+        self._known_names: dict[str, list[bytes]] = {}
+        self._known_types: dict[bytes, tuple[str, bool]] = {}
 
     def __call__(self, request: HttpRequest, response: HttpResponse) -> None:
         """Answer ``request``."""
@@ -155,7 +160,7 @@ class StaticFiles:
             response.status = 204 if method == "OPTIONS" else 405
             response.headers["Allow"] = _METHODS
             return
-        names = self._names(request.raw_path)
+        names = self._find_names(request.raw_path)
         if names is None:
             self._refuse(response, 404)
             return
@@ -171,6 +176,18 @@ class StaticFiles:
                 self._refuse(response, status)
 
     # ---- names ---------------------------------------------------------------------------
+
+    def _find_names(self, raw_path: str) -> list[bytes] | None:
+        """`_names`, remembered for the paths that come again and again."""
+        try:
+            return self._known_names[raw_path]
+        except KeyError:
+            names = self._names(raw_path)
+        if names is not None and len(raw_path) <= _LONGEST_KNOWN:
+            if len(self._known_names) >= _KNOWN_FILES:
+                self._known_names.clear()
+            self._known_names[raw_path] = names
+        return names
 
     def _names(self, raw_path: str) -> list[bytes] | None:
         """The names that lead to a file; the last is empty for a folder.
@@ -327,13 +344,13 @@ class StaticFiles:
                     pieces = parts
         _add(response, known.fields)
         if request.method == "HEAD":
-            response.content_type = content_type
             response.headers["Content-Length"] = str(size)
             return fd
         if ranged:
             response.status = 206
             if len(pieces) > 1:
                 content_type, framed = multipart(pieces, size, content_type)
+                response.headers["Content-Type"] = content_type
                 response.file_pieces(io.FileIO(fd), framed, content_type)
                 return -1
             response.headers["Content-Range"] = content_range(pieces[0], size)
@@ -345,7 +362,6 @@ class StaticFiles:
         if len(data) != count:
             raise OSError(errno.EAGAIN, "the file was cut while it was read")
         response.body = data
-        response.content_type = content_type
         return fd
 
     def _redirect(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -372,14 +388,21 @@ class StaticFiles:
         if not self._precompressed:
             return ()
         values = _ACCEPT_ENCODING.findall(request.head)
-        if not values or not is_compressible(self._type_of(name)):
+        if not values or not self._type_of(name)[1]:
             return ()
         return _read_accept_encoding(b",".join(values).decode("latin-1"))
 
-    def _type_of(self, name: bytes) -> str:
-        text = os.fsdecode(name)
-        own = self._types.get(suffix_of(text)) if self._types else None
-        return own or content_type_of(text)
+    def _type_of(self, name: bytes) -> tuple[str, bool]:
+        """The Content-Type of a file that is there, and whether it may be worth compressing."""
+        found = self._known_types.get(name)
+        if found is None:
+            text = os.fsdecode(name)
+            content_type = self._types.get(suffix_of(text)) or content_type_of(text)
+            found = content_type, is_compressible(content_type)
+            if len(self._known_types) >= _KNOWN_FILES:
+                self._known_types.clear()
+            self._known_types[name] = found
+        return found
 
     def _describe(self, names: list[bytes], coding: str, status: os.stat_result) -> _Known:
         """Its validators and fields, made anew when it has changed."""
@@ -399,39 +422,43 @@ class StaticFiles:
         self, names: list[bytes], coding: str, signature: tuple[int, int, int, int]
     ) -> _Known:
         mtime_ns, size, inode, _ = signature
-        content_type = self._type_of(names[-1])
-        fields = Headers()
+        content_type, compressible = self._type_of(names[-1])
         etag = f'"{mtime_ns:x}-{size:x}-{inode:x}"'
-        fields["ETag"] = etag
         seconds = mtime_ns // 10**9
         modified = seconds if seconds <= time.time() else None
-        if modified is not None:
-            fields["Last-Modified"] = formatdate(modified, usegmt=True)
         cache_control = self._cache_control
         if callable(cache_control):
             cache_control = cache_control(os.fsdecode(b"/".join(names)))
+        fields = {"ETag": etag}
+        if modified is not None:
+            fields["Last-Modified"] = formatdate(modified, usegmt=True)
         if cache_control is not None:
             fields["Cache-Control"] = cache_control
-        if self._precompressed and is_compressible(content_type):
+        if self._precompressed and compressible:
             fields["Vary"] = "Accept-Encoding"
-        unmodified = fields.copy()
+        unmodified = _lines(fields)
+        fields["Content-Type"] = content_type
         fields["Accept-Ranges"] = "bytes"
         fields["X-Content-Type-Options"] = "nosniff"
         if coding:
             fields["Content-Encoding"] = coding
-        return _Known(signature, etag, modified, content_type, fields, unmodified)
+        return _Known(signature, etag, modified, content_type, _lines(fields), unmodified)
 
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def _add(response: HttpResponse, fields: Headers) -> None:
+def _lines(fields: Mapping[str, str]) -> FieldLines:
+    return FieldLines([(n.encode("latin-1"), v.encode("latin-1")) for n, v in fields.items()])
+
+
+def _add(response: HttpResponse, fields: FieldLines) -> None:
     """Give ``response`` these fields, beside those that it has."""
-    if response.extra_fields is None:
-        response.headers = fields.copy()
+    if response.extra_fields is None and response.field_lines is None:
+        response.field_lines = fields
     else:
-        for name, value in fields.items():
+        for name, value in fields.to_headers().items():
             response.headers[name] = value
 
 
