@@ -431,21 +431,17 @@ class HttpConnection:
     def _send_file(self, response: HttpResponse, keep_alive: bool, body: FileBody) -> None:
         now = self.connection.loop.now
         framing = b"" if response.status == 204 else b"Content-Length: %d\r\n" % body.size
-        self._emit(self._encoder.encode_head(response, keep_alive, now, framing))
+        head = self._encoder.encode_head(response, keep_alive, now, framing)
         if response.has_no_body:
+            self._emit(head)
             body.file.close()
             return
-        self._send_batch()
         response.body_sent = body.size
         if self._recorder is not None:
             self._recorder.position += body.size
-        last = max(i for i, piece in enumerate(body.pieces) if not isinstance(piece, bytes))
-        for index, piece in enumerate(body.pieces):
-            if isinstance(piece, bytes):
-                self.connection.send_in_loop(piece)
-            else:
-                offset, count = piece
-                self.connection.send_file(body.file, offset, count, close=index == last)
+        self._batch.append(head)
+        lead = _joined(self._batch)
+        self.connection.send_pieces_in_loop([lead, *body.pieces_to_send()])
 
     def _send_iterable(self, response: HttpResponse) -> None:
         """Produce the body piece by piece, no faster than the client takes it."""

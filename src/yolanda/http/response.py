@@ -11,6 +11,7 @@ from yolanda.http.headers import Headers
 from yolanda.http.media_types import media_type_of
 from yolanda.http.ranges import Part
 from yolanda.http.request import HttpRequest
+from yolanda.transport.output_queue import FilePiece
 from yolanda.transport.tcp_connection import TcpConnection
 
 Body = bytes | str | Iterable[bytes | str] | None
@@ -32,6 +33,19 @@ class FileBody:
         self.file = file
         self.pieces = pieces
         self.size = sum(len(p) if isinstance(p, bytes) else p[1] for p in pieces)
+
+    def pieces_to_send(self) -> list[bytes | FilePiece]:
+        """The pieces for a connection, which closes the file after the last of its parts."""
+        pieces: list[bytes | FilePiece] = []
+        close = True
+        for piece in reversed(self.pieces):
+            if isinstance(piece, bytes):
+                pieces.append(piece)
+            else:
+                pieces.append(FilePiece(self.file, *piece, close=close))
+                close = False
+        pieces.reverse()
+        return pieces
 
 
 class Exchange(Protocol):

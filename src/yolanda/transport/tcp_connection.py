@@ -242,9 +242,9 @@ class TcpConnection:
             if type(data) is bytes:
                 self.send_in_loop(data)
             else:
-                self._send_pieces_in_loop(_freeze(data))
+                self._send_frozen_in_loop(_freeze(data))
         else:
-            self._hand_over(self._send_pieces_in_loop, _freeze(data))
+            self._hand_over(self._send_frozen_in_loop, _freeze(data))
 
     def send_file(
         self, file: BinaryIO, offset: int = 0, count: int | None = None, close: bool = False
@@ -261,9 +261,9 @@ class TcpConnection:
             raise ValueError(f"cannot send {count} bytes from offset {offset} of a file")
         piece = FilePiece(file, offset, count, close)
         if get_ident() == self.loop.thread_id:
-            self._send_file_in_loop(piece)
+            self.send_pieces_in_loop([piece])
         else:
-            self._hand_over(self._send_file_in_loop, piece, otherwise=piece.finish)
+            self._hand_over(self.send_pieces_in_loop, [piece], otherwise=piece.finish)
 
     def shutdown(self) -> None:
         """Send what is queued, then half-close: the peer reads the end of the stream.  Any thread.
@@ -501,20 +501,22 @@ class TcpConnection:
         else:
             log.debug("%s is %s: %d bytes dropped", self.name, self.state.value, len(data))
 
-    def _send_pieces_in_loop(self, pieces: list[bytes]) -> None:
-        if len(pieces) == 1:
-            self.send_in_loop(pieces[0])
-        elif self.state is ConnectionState.CONNECTED:
-            for piece in pieces:
-                self._enqueue(memoryview(piece))
-            self._flush_unless_waiting()
-
-    def _send_file_in_loop(self, piece: FilePiece) -> None:
+    def send_pieces_in_loop(self, pieces: Sequence[bytes | FilePiece]) -> None:
+        """Send memory and parts of files together, for a protocol that is in the loop's thread."""
         if self.state is ConnectionState.CONNECTED:
-            self._enqueue(piece)
+            for piece in pieces:
+                self._enqueue(piece if isinstance(piece, FilePiece) else memoryview(piece))
             self._flush_unless_waiting()
         else:
-            piece.finish()
+            for piece in pieces:
+                if isinstance(piece, FilePiece):
+                    piece.finish()
+
+    def _send_frozen_in_loop(self, pieces: list[bytes]) -> None:
+        if len(pieces) == 1:
+            self.send_in_loop(pieces[0])
+        else:
+            self.send_pieces_in_loop(pieces)
 
     def _enqueue(self, piece: memoryview | FilePiece) -> None:
         if self._output is None:
