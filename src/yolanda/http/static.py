@@ -31,7 +31,9 @@ from yolanda.http.response import HttpResponse
 log = logging.getLogger("yolanda.http")
 
 _METHODS = "GET, HEAD, OPTIONS"
-_SMALL = 32768  # bytes of a file that are sent with its head, which is one system call less
+_SMALL = (
+    65536  # bytes; up to here to read a file and send it with its head costs less than sendfile
+)
 _KNOWN_FILES = 4096
 _LONGEST_KNOWN = 256
 
