@@ -7,7 +7,8 @@ and anyio's cancel scopes do, in that first step), and what they are told must b
 Hence the *spare task*: a real one that waits, and in whose name and context variables first steps
 are made.  A coroutine that does not wait leaves it as it was, for the next one.  A coroutine that
 does wait is handed over to it: the task that it was told of is then the one that runs it to its
-end, and the next coroutine gets a new spare.
+end, and the next coroutine gets a new spare.  It gets one, too, if this one has left traces: has
+set a variable, cancelled its task, or given it to somebody who keeps it.
 """
 
 import asyncio
@@ -15,8 +16,13 @@ import contextvars
 import types
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Awaitable, Coroutine, Generator
+from sys import getrefcount
 from types import CoroutineType
 from typing import Any, Protocol
+from weakref import getweakrefcount
+
+_BEGIN = object()
+"""What a coroutine waits for that has not been stepped yet."""
 
 
 class Outcome(Protocol):
@@ -57,36 +63,38 @@ class CoroutineRunner:
         if spare is None:
             spare = self._spare = _SpareTask(loop, self._clean.copy())
         task = spare.task
+        references = getrefcount(task)
         try:
             _enter_task(loop, task)
         except RuntimeError:  # a task is in its step already
-            loop.call_soon(self._start_later, coroutine, outcome)
+            self._hand_over(_SpareTask(loop, self._clean.copy()), coroutine, _BEGIN, outcome)
             return False
         try:
             waited_for = spare.context.run(coroutine.send, None)
         except StopIteration:
-            if spare.context != self._clean or task.cancelling():
+            _leave_task(loop, task)
+            if getrefcount(task) != references or not spare.is_as_new(self._clean):
                 self._discard_spare()
             return True
         except BaseException:
+            _leave_task(loop, task)
             self._discard_spare()
             raise
-        finally:
-            _leave_task(loop, task)
+        _leave_task(loop, task)
         self._spare = None
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-        spare.become(coroutine, waited_for, outcome)
+        self._hand_over(spare, coroutine, waited_for, outcome)
         return False
 
-    def _start_later(self, coroutine: Coroutine[Any, Any, object], outcome: Outcome) -> None:
-        try:
-            ended = self.start(coroutine, outcome)
-        except Exception as error:
-            outcome.ended(error)
-        else:
-            if ended:
-                outcome.ended(None)
+    def _hand_over(
+        self,
+        spare: "_SpareTask",
+        coroutine: Coroutine[Any, Any, object],
+        waited_for: object,
+        outcome: Outcome,
+    ) -> None:
+        self._waiting.add(spare.task)
+        spare.task.add_done_callback(self._waiting.discard)
+        spare.become(coroutine, waited_for, outcome)
 
     def cancel(self) -> None:
         """Cancel every coroutine that has not ended."""
@@ -100,7 +108,10 @@ class CoroutineRunner:
 
     async def close(self) -> None:
         """Cancel all, and wait until they have ended."""
-        self._discard_spare()
+        spare = self._spare
+        if spare is not None:
+            self._discard_spare()
+            await asyncio.wait([spare.task])
         while self._waiting:
             self.cancel()
             await asyncio.wait(list(self._waiting))
@@ -119,48 +130,89 @@ class _SpareTask:
         self._handed_over = loop.create_future()
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._waited_for: Any = None
+        self._blocks = False
         self._outcome: Outcome | None = None
-        self.task: asyncio.Task[None] = loop.create_task(self._run(), context=context)
+        running = self._run()
+        # To its first yield: a task that is cancelled before it has begun ends without a word, and
+        # this one may have something to say by then.
+        running.send(None)
+        self.task: asyncio.Task[None] = loop.create_task(running, context=context)
+        self._weak_references = getweakrefcount(self.task)
+
+    def is_as_new(self, clean: contextvars.Context) -> bool:
+        """Whether what has run in its name has left nothing behind."""
+        task = self.task
+        try:
+            return (
+                self.context == clean
+                and getweakrefcount(task) == self._weak_references
+                and not task._callbacks
+                and not task.cancelling()
+            )
+        except Exception:  # of a variable's value that cannot be compared
+            return False
 
     def become(
-        self, coroutine: Coroutine[Any, Any, object], waited_for: object, outcome: Outcome
+        self, coroutine: Coroutine[Any, Any, object], waited_for: Any, outcome: Outcome
     ) -> None:
         """Run ``coroutine`` from now on, which waits for ``waited_for``."""
         self._coroutine = coroutine
         self._waited_for = waited_for
         self._outcome = outcome
+        # A future that is awaited is marked until a task has seen it, and refuses to be awaited
+        # meanwhile.  The mark is set again when this task gives it to asyncio.
+        self._blocks = getattr(waited_for, "_asyncio_future_blocking", None) is True
+        if self._blocks:
+            waited_for._asyncio_future_blocking = False
         if not self._handed_over.done():  # else the coroutine has cancelled itself
             self._handed_over.set_result(None)
 
     async def _run(self) -> None:
         thrown: BaseException | None = None
-        if self._coroutine is None:
-            try:
+        try:
+            await _begin()
+            if self._coroutine is None:
                 await self._handed_over
-            except asyncio.CancelledError as error:
-                thrown = error
+        except asyncio.CancelledError as error:
+            thrown = error
         coroutine, outcome = self._coroutine, self._outcome
         if coroutine is None or outcome is None:
             return  # nobody needed it
         try:
-            await _rest_of(coroutine, self._waited_for, thrown)
-        except asyncio.CancelledError as error:
-            outcome.ended(error)
+            await _rest_of(coroutine, self._waited_for, self._blocks, thrown)
+        except GeneratorExit:  # the loop is closed, and nobody there to be told
             raise
-        except Exception as error:
+        except BaseException as error:
             outcome.ended(error)
+            if not isinstance(error, Exception):
+                raise
         else:
             outcome.ended(None)
 
 
 @types.coroutine
+def _begin() -> Generator[None, None, None]:
+    yield
+
+
+@types.coroutine
 def _rest_of(
-    coroutine: Coroutine[Any, Any, object], waited_for: Any, thrown: BaseException | None
+    coroutine: Coroutine[Any, Any, object],
+    waited_for: Any,
+    blocks: bool,
+    thrown: BaseException | None,
 ) -> Generator[Any, Any, None]:
     """Await the rest of ``coroutine``, whose first step waits for ``waited_for``.
 
+    - ``blocks``: that is a future, which has to be marked again;
     - ``thrown``: a cancellation that came meanwhile.
     """
+    if thrown is None:
+        if waited_for is _BEGIN:
+            yield from coroutine
+            return
+        if blocks:
+            waited_for._asyncio_future_blocking = True
     while True:
         if thrown is not None:
             try:
@@ -168,9 +220,6 @@ def _rest_of(
             except StopIteration:
                 return
             thrown = None
-        if waited_for is not None:
-            # Whoever has waited for the same future since has reset it.
-            waited_for._asyncio_future_blocking = True
         try:
             yield waited_for
         except BaseException as error:

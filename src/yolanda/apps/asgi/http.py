@@ -3,28 +3,19 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
+from yolanda.apps.asgi.interface import (
+    HIGH_WATER,
+    ClientDisconnected,
+    Exchange,
+    Message,
+    unexpected,
+)
 from yolanda.http.field_lines import FieldLines, KnownFieldLines
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
 
 log = logging.getLogger("yolanda.asgi")
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-HIGH_WATER = 65536
-"""Bytes of a request that the application has not received, and no more is read of it; bytes of a
-response that the client has not taken, and `send` waits."""
-
-EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.pathsend": {}, "http.response.trailers": {}}
-"""What `send` knows beside the specification's own messages."""
-
 
 _START = "http.response.start"
 _BODY = "http.response.body"
@@ -33,11 +24,7 @@ _TRAILERS = "http.response.trailers"
 _NOTHING = "nothing more"
 
 
-class ClientDisconnected(ConnectionError):
-    """What `send` raises when the client is gone; an application need not catch it."""
-
-
-class HttpExchange:
+class HttpExchange(Exchange):
     """A request, as the application receives it, and the response that it sends.
 
     It belongs to the thread of its connection's loop, which is also the application's.
@@ -51,7 +38,6 @@ class HttpExchange:
     _body_told = False  # the application knows that the body has ended
     _arrived: deque[bytes] | None = None  # of the body
     _arrived_size = 0
-    _changed: asyncio.Future[None] | None = None  # what `receive` and `send` wait for
 
     def __init__(
         self, request: HttpRequest, response: HttpResponse, known: KnownFieldLines
@@ -96,6 +82,11 @@ class HttpExchange:
                 return {"type": "http.request", "body": b"", "more_body": False}
             await self._change()
 
+    async def wait_for_end(self) -> None:
+        """Wait until the response is complete or the client is gone."""
+        while not (self._gone or self._peer_done or self._stage is _NOTHING):
+            await self._change()
+
     async def send(self, message: Message) -> None:
         """ASGI's `send`: the head, then the body.  Waits while the client takes too little.
 
@@ -132,7 +123,7 @@ class HttpExchange:
                 response.trailers = self._trailers
                 self._complete()
         else:
-            raise _unexpected(stage, kind)
+            raise unexpected(stage, kind)
 
     # ---- the server's side ---------------------------------------------------------------
 
@@ -231,19 +222,3 @@ class HttpExchange:
     def _handle_half_close(self) -> None:
         self._peer_done = True
         self._wake()
-
-    async def _change(self) -> None:
-        """Wait until something has happened, whatever it is."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._changed)  # others may wait for it, and not be cancelled
-
-    def _wake(self) -> None:
-        changed = self._changed
-        if changed is not None:
-            self._changed = None
-            changed.set_result(None)
-
-
-def _unexpected(stage: str, kind: object) -> RuntimeError:
-    return RuntimeError(f"the application sent {kind!r} where {stage} was due")

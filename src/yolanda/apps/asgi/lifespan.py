@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any, Literal
 
-from yolanda.apps.asgi.http import AsgiApplication, Message
+from yolanda.apps.asgi.interface import AsgiApplication, Message
 
 log = logging.getLogger("yolanda.asgi")
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from yolanda.address import BoundSocket
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
 from yolanda.apps.asgi.handler import AsgiHandler
-from yolanda.apps.asgi.http import AsgiApplication
+from yolanda.apps.asgi.interface import AsgiApplication
 from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
+from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import START_FAILED, WorkerHandle
 from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
@@ -131,16 +132,35 @@ class _Service:
     def _make_handler(self, lifespan: Lifespan) -> HttpHandler:
         runner = self._runner
         config = self._config
-        handler = AsgiHandler(
-            self._application,
-            runner,
+        scopes = ScopeMaker(
             state=lifespan.state,
             root_path=config.root_path,
             scheme="http" if self._tls is None else "https",
             proxies=make_proxies(config),
+        )
+        handler = AsgiHandler(
+            self._application,
+            runner,
+            scopes,
             fields=config.fields(),
+            websocket=self._make_websocket_handler(scopes),
         )
         return guarded(handler, config, lambda: runner.waiting, self._handle)
+
+    def _make_websocket_handler(self, scopes: ScopeMaker) -> HttpHandler | None:
+        """Return what serves WebSockets; None where the library for it is missing."""
+        try:
+            from yolanda.apps.asgi.websocket import WebSocketHandler, websocket_options
+        except ImportError:
+            return None
+        config = self._config
+        options = websocket_options(
+            max_size=config.ws_max_size,
+            ping_interval=config.ws_ping_interval,
+            ping_timeout=config.ws_ping_timeout,
+            per_message_deflate=config.ws_per_message_deflate,
+        )
+        return WebSocketHandler(self._application, self._runner, scopes, options, config.fields())
 
     def _stop(self, timeout: float) -> None:
         """Let what is being served end within ``timeout`` seconds."""
