@@ -1,6 +1,7 @@
 """TLS over real sockets: the loop and its peer share this thread, so all happens step by step."""
 
 import contextlib
+import datetime
 import errno
 import gc
 import os
@@ -46,9 +47,9 @@ class Authority:
         self._folder = folder
         self.ca = self._write("ca.pem", self._authority.cert_pem.bytes())
 
-    def issue(self, name: str, *names: str) -> Path:
+    def issue(self, name: str, *names: str, **options: Any) -> Path:
         """A file with key and certificate, for ``names`` or for ``name`` itself."""
-        issued = self._authority.issue_cert(*(names or (name,)))
+        issued = self._authority.issue_cert(*(names or (name,)), **options)
         return self._write(f"{name}.pem", issued.private_key_and_cert_chain_pem.bytes())
 
     def issue_apart(self, name: str) -> tuple[Path, Path]:
@@ -633,6 +634,41 @@ def test_a_peer_that_resets(bench: Bench, settings: ServerTls) -> None:
     assert isinstance(error, ConnectionResetError)
 
 
+def test_to_send_to_a_peer_that_is_gone(bench: Bench, settings: ServerTls) -> None:
+    server = bench.serve(settings)
+    peer = bench.connect(server)
+    bench.until_calls("completed")
+    (connection,) = bench.connections
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    connection.send(b"x" * 100)  # before the loop has heard of it
+    bench.until_calls("completed", "closed")
+    assert isinstance(bench.errors[0], ConnectionError)
+    connection.send(b"y")
+    connection.shutdown()
+    connection.close()
+    bench.settle()
+    assert bench.calls == ["completed", "closed"]
+
+
+def test_what_is_sent_before_the_handshake_is_over_is_dropped(
+    plain: Bench, settings: ServerTls
+) -> None:
+    server = plain.serve(settings)
+    raw = plain.reach(server)
+    plain.until(lambda: server.connections == 1)
+    (connection,) = server._connections[plain.loop]
+    assert connection.tls is None
+    connection.send(b"too early")
+    connection.shutdown()
+    peer = plain.trust.wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=False)
+    plain.attempt(peer.do_handshake)
+    plain.until_calls("completed")
+    connection.send(b"now")
+    assert plain.attempt(peer.recv, 100) == b"now"
+    peer.close()
+
+
 def test_close_ends_cleanly_and_abort_does_not(bench: Bench, settings: ServerTls) -> None:
     server = bench.serve(settings)
     peer = bench.connect(server)
@@ -1152,6 +1188,24 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Pat
     ]:
         with pytest.raises(TlsSettingsError, match=message):
             ClientTls(**options)
+
+
+def test_a_certificate_that_nobody_will_like_is_served_with_a_warning(
+    plain: Bench, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    last_year = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=365)
+    path = authority.issue("expired.test", not_after=last_year)
+    settings = ServerTls(path)
+    assert settings.names == ["expired.test"]
+    assert "expired.test.pem has expired on " in caplog.text
+    server = plain.serve(settings)
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        plain.connect(server, name="expired.test")
+    # What its client says of it is in the log, and takes nobody else down.
+    plain.trust.check_hostname = False
+    plain.trust.verify_mode = ssl.CERT_NONE
+    plain.connect(server, name="expired.test")
+    plain.until_calls("completed")
 
 
 # ---- clients -----------------------------------------------------------------------------
