@@ -2,7 +2,7 @@
 -- Given with -H, fields would come out in the order of Lua's hash table, which no browser has.
 
 local request = table.concat({
-  "GET / HTTP/1.1",
+  "GET " .. wrk.path .. " HTTP/1.1",
   "Host: www.example.org",
   "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
   "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",

@@ -105,18 +105,24 @@ def run_wrk(
     session: int,
     seconds: int,
     scheme: str = "http",
+    path: str = "/",
 ) -> Sample:
     """Load a server with wrk, by ``scheme`` http or https."""
     before = processor_time.snapshot(session)
-    output = _wrk(port, seconds, connections, request, scheme)
+    output = _wrk(port, seconds, connections, request, scheme, path)
     return read_wrk(output, processor_time.elapsed(before, processor_time.snapshot(session)))
 
 
 def _wrk(
-    port: int, seconds: int, connections: int, request: list[str], scheme: str = "http"
+    port: int,
+    seconds: int,
+    connections: int,
+    request: list[str],
+    scheme: str = "http",
+    path: str = "/",
 ) -> str:
     command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", *request]
-    command.append(f"{scheme}://127.0.0.1:{port}/")
+    command.append(f"{scheme}://127.0.0.1:{port}{path}")
     finished = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + PATIENCE
     )
