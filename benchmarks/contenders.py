@@ -124,8 +124,8 @@ ECHO = [
 
 
 @contextlib.contextmanager
-def running(contender: Contender, core: int) -> Iterator[tuple[int, int]]:
-    """Run a server pinned to a core; yield its port and its session once it takes connections.
+def running(contender: Contender, *cores: int) -> Iterator[tuple[int, int]]:
+    """Run a server pinned to some cores; yield its port and its session once it takes connections.
 
     It has then seen a connection come and go.  For asyncio's sake that has to be so: its 256 KiB
     for each read are mapped and unmapped, at three times the cost of an echo, until the first end
@@ -140,7 +140,7 @@ def running(contender: Contender, core: int) -> Iterator[tuple[int, int]]:
         own_cores = os.sched_getaffinity(0)
         with output.open("wb") as stream:
             # Inherited, so that not even the first thread runs anywhere else.
-            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, cores)
             try:
                 server = subprocess.Popen(
                     contender.command(port, Path(folder)),
