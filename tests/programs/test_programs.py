@@ -26,9 +26,12 @@ PUBLIC = {
     "yolanda.heartbeat",
     "yolanda.http",
     "yolanda.programs.blocking",
+    "yolanda.programs.chapter09.chat",  # which chat-web continues
+    "yolanda.programs.chat.broker",
     "yolanda.programs.chat.room",
     "yolanda.programs.directory_session",
     "yolanda.programs.socket_table",
+    "yolanda.websocket",
 }
 
 # Where there is no connection, nothing is refused before a line is sent.

@@ -1,10 +1,12 @@
 """The chat room among guests of all sorts, and with a thousand of them."""
 
+import functools
 import resource
 import selectors
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -15,54 +17,17 @@ from yolanda.programs.chat.room import LINES_A_SECOND, clean, is_name
 THOUSAND = 1000
 
 
-class Visitor:
-    """A guest who is connected by the test itself."""
-
-    def __init__(self, stage: Stage, port: str, name: str = "") -> None:
-        self.socket = stage.connect(port)
-        self.heard = b""
-        if name:
-            self.say(name)
-            self.hear(f"* hello {name}")
-
-    def say(self, text: str | bytes) -> None:
-        self.socket.sendall(text if isinstance(text, bytes) else text.encode() + b"\r\n")
-
-    def hear(self, text: str) -> str:
-        """Wait for a line with ``text``, and return it."""
-        wanted = text.encode()
-        while True:
-            line, end, rest = self.heard.partition(b"\r\n")
-            if not end:
-                data = self.socket.recv(65536)
-                assert data, f"the connection ended without {text!r}"
-                self.heard += data
-                continue
-            self.heard = rest
-            if wanted in line:
-                return line.decode()
-
-    def hear_end(self) -> None:
-        """Wait until the room closes the connection."""
-        try:
-            while self.socket.recv(65536):
-                continue
-        except ConnectionResetError:
-            return
-
-
 @pytest.fixture
 def room(stage: Stage) -> Actor:
     return stage.start("chat", "--port", "0")
 
 
 @pytest.fixture
-def visit(stage: Stage, room: Actor) -> Callable[..., Visitor]:
-    port = room.port()
-    return lambda name="": Visitor(stage, port, name)
+def visit(telnet: Callable[..., Any], room: Actor) -> Callable[..., Any]:
+    return functools.partial(telnet, room.port())
 
 
-Visit = Callable[..., Visitor]
+Visit = Callable[..., Any]
 
 
 # ---- names -------------------------------------------------------------------------------------
@@ -305,7 +270,9 @@ class Crowd:
 
 
 @pytest.mark.usefixtures("_many_descriptors")
-def test_a_thousand_guests_hear_a_message_and_leave(stage: Stage, room: Actor) -> None:
+def test_a_thousand_guests_hear_a_message_and_leave(
+    stage: Stage, room: Actor, telnet: Callable[..., Any]
+) -> None:
     port = room.port()
     crowd = Crowd(port, THOUSAND)
     try:
@@ -324,6 +291,6 @@ def test_a_thousand_guests_hear_a_message_and_leave(stage: Stage, room: Actor) -
     stage.wait_until(
         lambda: sum(line.endswith(" left") for line in room.lines) == THOUSAND, "all have left"
     )
-    last = Visitor(stage, port)
+    last = telnet(port)
     last.say("/who")
     assert last.hear("here") == "* nobody is here"
