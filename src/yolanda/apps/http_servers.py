@@ -1,6 +1,5 @@
 """The HTTP servers of one process that serves an application, made as the options say."""
 
-import os
 from collections.abc import Callable, Sequence
 
 from yolanda.address import Address, BoundSocket
@@ -30,12 +29,15 @@ def make_servers(
 ) -> list[HttpServer]:
     """Make a server for each of ``listeners``, all in ``loop``; they are not started.
 
+    The servers take the sockets over: one that is left open would go on taking connections after
+    the server has stopped, which nobody would serve.
+
     - ``handle``: of a worker process, which shares its sockets with others;
     - ``tls``: what `make_tls` has returned.
     """
     return [
         HttpServer(
-            Address(fd=os.dup(listener.socket.fileno())),
+            Address(fd=listener.socket.detach()),
             handler,
             loop=loop,
             streaming=True,

@@ -291,27 +291,19 @@ def test_awaitables_of_other_kinds(play):
     play(scene)
 
 
-def test_an_exception_that_is_no_exception_is_told_and_goes_on(loop_factory):
-    """As of any task: it ends the loop."""
-
-    class Emergency(BaseException):
-        pass
-
-    outcomes = []
-
-    async def main():
-        stage = Stage(CoroutineRunner(asyncio.get_running_loop()), asyncio.get_running_loop())
-
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_would_end_a_process_ends_the_coroutine_alone(play, error):
+    async def scene(stage):
         async def failing():
             await asyncio.sleep(0)
-            raise SystemExit(3)
+            raise error
 
-        outcomes.extend(await stage.start(failing()))
-        await asyncio.sleep(PATIENCE)
+        async def going_on():
+            await sleep_a_little()
 
-    with asyncio.Runner(loop_factory=loop_factory) as runner, pytest.raises(SystemExit):
-        runner.run(main())
-    assert isinstance(outcomes[0].error, SystemExit)
+        assert await stage.run(failing(), going_on()) == [error, None]
+
+    play(scene)
 
 
 # ---- who and where -------------------------------------------------------------------------

@@ -182,10 +182,11 @@ class _SpareTask:
             await _rest_of(coroutine, self._waited_for, self._blocks, thrown)
         except GeneratorExit:  # the loop is closed, and nobody there to be told
             raise
-        except BaseException as error:
+        except asyncio.CancelledError as error:
             outcome.ended(error)
-            if not isinstance(error, Exception):
-                raise
+            raise
+        except BaseException as error:  # SystemExit among them: it would end all others as well
+            outcome.ended(error)
         else:
             outcome.ended(None)
 

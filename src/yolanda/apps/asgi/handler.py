@@ -1,6 +1,5 @@
 """The handler of an `HttpServer` that has an ASGI application answer."""
 
-import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -58,7 +57,7 @@ class AsgiHandler:
                 self._application(self._make_scope(request), exchange.receive, exchange.send),
                 exchange,
             )
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # also what would end a process: it is not its own
             exchange.ended(error)
         else:
             if not ended:

@@ -32,7 +32,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._answer: asyncio.Future[Message | None] | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._knows = False  # it has received the event, and not taken it for something else
 
     async def start(self) -> None:
@@ -82,7 +82,9 @@ class Lifespan:
         }
         try:
             await self._application(scope, self._receive, self._send)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # such as sys.exit(): it is told like all else
             self._error = error
         finally:
             if self._answer is not None and not self._answer.done():

@@ -21,6 +21,8 @@ from yolanda.reactor.event_loop import EventLoop
 
 log = logging.getLogger("yolanda.asgi")
 
+_LAST_WORDS = 3.0  # seconds that an application has for its end, even if requests took all the rest
+
 
 def serve_asgi(
     config: Config,
@@ -79,6 +81,7 @@ class _Service:
         self._stopped = asyncio.Event()
         self._ends_at = 0.0  # by asyncio's clock, once the end has begun
         self._winding_up = False
+        self._patience: asyncio.Timeout | None = None  # with the application's start or end
         self._runner = CoroutineRunner(asyncio.get_running_loop())
 
     async def run(self, on_ready: Callable[[], object] | None) -> int:
@@ -97,10 +100,15 @@ class _Service:
             self._control = control
             try:
                 try:
-                    await lifespan.start()
+                    async with asyncio.timeout(None) as self._patience:
+                        await lifespan.start()
                 except LifespanFailed as error:
                     log.error("%s", error, exc_info=error.__cause__)
                     return START_FAILED if self._handle is None else self._handle.fail(str(error))
+                except TimeoutError:
+                    log.warning("stopped before the application had started")
+                    return 0
+                self._patience = None
                 self._servers = make_servers(
                     self._config,
                     loop,
@@ -120,13 +128,10 @@ class _Service:
                 for server in self._servers:
                     server.close()
                 loop.run_once(0)  # for the last hooks of connections that were cut off
+                await self._end(lifespan)
             finally:
                 control.close()
                 outer.remove_reader(loop.fileno())
-        try:
-            await lifespan.stop()
-        except LifespanFailed as error:
-            log.error("%s", error, exc_info=error.__cause__)
         return 0
 
     def _make_handler(self, lifespan: Lifespan) -> HttpHandler:
@@ -165,6 +170,8 @@ class _Service:
     def _stop(self, timeout: float) -> None:
         """Let what is being served end within ``timeout`` seconds."""
         self._ends_at = asyncio.get_running_loop().time() + timeout
+        if self._patience is not None:
+            self._patience.reschedule(self._ends_at)
         if self._winding_up and timeout == 0:
             self._runner.cancel()
         left = set(self._servers)
@@ -189,6 +196,18 @@ class _Service:
         if runner.waiting:
             log.warning("%d requests did not end, and are cancelled", runner.waiting)
         await runner.close()
+
+    async def _end(self, lifespan: Lifespan) -> None:
+        """Tell the application that it ends.  It has the time that is left, and a little at least,
+        unless there was a second signal."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(max(self._ends_at, now + _LAST_WORDS)) as self._patience:
+                await lifespan.stop()
+        except LifespanFailed as error:
+            log.error("%s", error, exc_info=error.__cause__)
+        except TimeoutError:
+            log.warning("the application's end took too long, and is cancelled")
 
 
 def _embeddable() -> str:

@@ -88,7 +88,7 @@ class WebSocketHandler:
             ended = self._runner.start(
                 self._application(scope, exchange.receive, exchange.send), exchange
             )
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # also what would end a process: it is not its own
             exchange.ended(error)
         else:
             if ended:
