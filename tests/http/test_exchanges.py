@@ -177,6 +177,24 @@ def test_requests_that_come_together_are_told_one_by_one(
     assert [seen.sent for seen in observer.seen] == [5, 3000, 6, 5, LARGE, 5]
 
 
+def test_the_place_in_the_stream_is_never_lost(
+    serve: Serve, observer: Observer, page: Page
+) -> None:
+    served = serve(page, on_exchange=observer)
+    with served.connect() as client:
+        for target in ("/small", "/fields", "/none", "/iterable", "/large", "/sent", "/raising"):
+            for method in ("GET", "HEAD"):
+                client.get(target, method=method)
+        observer.wait(14)
+
+        def places() -> tuple[int, int]:
+            (connection,) = served.server._connections[served.loop]
+            return connection.protocol._recorder.position, connection.bytes_out
+
+        position, bytes_out = served.call(places)
+        assert position == bytes_out
+
+
 def test_the_time_is_that_of_the_answer(serve: Serve, observer: Observer, page: Page) -> None:
     served = serve(page, on_exchange=observer)
     with served.connect() as client:

@@ -122,11 +122,7 @@ class Child:
 
     def memory(self) -> int | None:
         """Bytes of memory that are resident (RSS); `None` where /proc does not tell."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return None
+        return resident_memory(self.pid)
 
     def close(self) -> None:
         """Close the stream to it."""
@@ -142,6 +138,15 @@ def describe_status(status: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
+
+
+def resident_memory(pid: int) -> int | None:
+    """Return the bytes of memory of a process that are resident (RSS); None if nobody tells."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return None
 
 
 def set_title(title: str) -> None:

@@ -237,6 +237,11 @@ class Config:
     health: bool = _option(
         False, "Answer /healthz and /readyz, which turns to 503 when the server is to end."
     )
+    drain_delay: float = _option(
+        0.0,
+        "On SIGTERM, go on as before for so long, but for /readyz: until balancers have noticed.",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -249,6 +254,7 @@ class Config:
         self._check_contradictions()
         self.addresses()
         self.fields()
+        self.metrics_address()
         self.proxy_protocol_networks()
 
     def _check_contradictions(self) -> None:
@@ -288,6 +294,10 @@ class Config:
             return [_read_address(text, "--bind") for text in self.bind]
         host = f"[{self.host}]" if ":" in self.host else self.host
         return [_read_address(f"{host}:{self.port}", "--host")]
+
+    def metrics_address(self) -> Address | None:
+        """Where the metrics are served, if anywhere.  Raises `ConfigError` for no address."""
+        return None if self.metrics is None else _read_address(self.metrics, "--metrics")
 
     @property
     def says_where(self) -> bool:

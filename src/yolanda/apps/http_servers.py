@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from yolanda.address import Address, BoundSocket
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.observation import Observation
 from yolanda.apps.process import RequestLimit
 from yolanda.http.connection import HttpHandler
 from yolanda.http.forwarded import TrustedProxies
@@ -26,6 +27,7 @@ def make_servers(
     handler: HttpHandler,
     handle: WorkerHandle | None,
     tls: ServerTls | None,
+    observation: Observation | None = None,
 ) -> list[HttpServer]:
     """Make a server for each of ``listeners``, all in ``loop``; they are not started.
 
@@ -33,9 +35,14 @@ def make_servers(
     the server has stopped, which nobody would serve.
 
     - ``handle``: of a worker process, which shares its sockets with others;
-    - ``tls``: what `make_tls` has returned.
+    - ``tls``: what `make_tls` has returned;
+    - ``observation``: who is told of what they do, and answers probes before ``handler``.
     """
-    return [
+    on_exchange = None
+    if observation is not None:
+        on_exchange = observation.on_exchange
+        handler = observation.before(handler)
+    servers = [
         HttpServer(
             Address(fd=listener.socket.detach()),
             handler,
@@ -43,6 +50,7 @@ def make_servers(
             streaming=True,
             limits=limits_of(config),
             server_name="Yolanda" if config.server_header else "",
+            on_exchange=on_exchange,
             max_connections=config.limit_connections,
             backlog=config.backlog,
             shared=None if handle is None else handle.load,
@@ -51,6 +59,9 @@ def make_servers(
         )
         for listener in listeners
     ]
+    if observation is not None:
+        observation.watch(servers)
+    return servers
 
 
 def make_tls(config: Config) -> ServerTls | None:

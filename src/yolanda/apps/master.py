@@ -93,6 +93,8 @@ class Master(Supervisor):
     - ``notifier``: tells systemd;
     - ``on_ready()``: called once, when all workers are ready;
     - ``on_reopen_logs()``: called on SIGUSR1, for the master's own log files;
+    - ``on_worker_ended(load)``: called when a worker process has ended, with the place that it had
+      among all (see `SharedLoad`);
     - ``title``: the name of the processes, where ``setproctitle`` is installed.
 
     ======================  =======================================================================
@@ -133,6 +135,7 @@ class Master(Supervisor):
         notifier: Notifier | None = None,
         on_ready: Callable[[], object] | None = None,
         on_reopen_logs: Callable[[], object] | None = None,
+        on_worker_ended: Callable[[ProcessLoad], object] | None = None,
         title: str = "yolanda",
     ) -> None:
         if workers < 1:
@@ -160,6 +163,7 @@ class Master(Supervisor):
         self._close_in_child.append(self._notifier.close)
         self._on_ready = on_ready
         self._on_reopen_logs = on_reopen_logs
+        self._on_worker_ended = on_worker_ended
         self._title = title
         self._slots = [_Slot(index) for index in range(workers)]
         self._workers: dict[int, _Worker] = {}  # all that live, by pid
@@ -317,6 +321,8 @@ class Master(Supervisor):
         """A worker has ended: take leave of it, or see to its replacement."""
         worker = self._workers.pop(child.pid)
         self._loads.release(worker.load)
+        if self._on_worker_ended is not None:
+            self._on_worker_ended(worker.load)
         slot = worker.slot
         how = describe_status(status)
         expected = slot.current is not worker and slot.successor is not worker

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.observation import Observation
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.timer_queue import Timer
@@ -22,7 +23,10 @@ class ProcessControl:
     - ``stop(timeout)``: stops the service gracefully within so many seconds, or at once with 0;
       it may be called a second time, with 0;
     - ``graceful_timeout``: what the first is given;
-    - ``on_reopen_logs()``, ``on_reload_certificates()``: called on SIGUSR1 and SIGUSR2.
+    - ``on_reopen_logs()``, ``on_reload_certificates()``: called on SIGUSR1 and SIGUSR2;
+    - ``observation``: who is told how the process goes, and to open its logs again; it is closed
+      with this;
+    - ``drain_delay``: seconds between being told to stop and ``stop``, if the whole service ends.
 
     SIGTERM stops gracefully, and so does the end of the master; SIGQUIT stops at once.  SIGINT
     comes from the terminal to master and workers alike, so a worker leaves it to the master; a
@@ -40,6 +44,8 @@ class ProcessControl:
         graceful_timeout: float = STOP_TIMEOUT,
         on_reopen_logs: Callable[[], object] | None = None,
         on_reload_certificates: Callable[[], object] | None = None,
+        observation: Observation | None = None,
+        drain_delay: float = 0.0,
     ) -> None:
         self.handle = handle
         self.stopping = False
@@ -47,6 +53,9 @@ class ProcessControl:
         self._loop = loop
         self._stop = stop
         self._graceful_timeout = graceful_timeout
+        self._observation = observation
+        self._drain_delay = drain_delay
+        self._delayed: Timer | None = None  # the stop, while it is put off
         self._timer: Timer | None = None
         self._channel: Channel | None = None
         self._signals: list[int] = []
@@ -57,6 +66,8 @@ class ProcessControl:
         else:
             self._channel = Channel(handle.fileno(), self._handle_master)
             loop.add_channel(self._channel)
+        if on_reopen_logs is None and observation is not None:
+            on_reopen_logs = observation.reopen_logs
         if on_reopen_logs is not None:
             self._listen_to(signal.SIGUSR1, on_reopen_logs)
         if on_reload_certificates is not None:
@@ -64,6 +75,8 @@ class ProcessControl:
 
     def ready(self) -> None:
         """Say that clients are served, and begin to beat."""
+        if self._observation is not None:
+            self._observation.ready()
         if self.handle is not None:
             self.handle.ready()
             self._timer = self._loop.call_every(self.handle.beat_interval, self.handle.beat)
@@ -76,11 +89,21 @@ class ProcessControl:
         if self.handle is not None:
             self.handle.stopping = True
             self.handle.receive()  # what came before the signal
-        self._stop(self._graceful_timeout)
+        if self._observation is not None:
+            self._observation.ending(self.serves_queue)
+        if self._drain_delay and self.serves_queue:
+            log.info("not ready any more; going on for %g seconds", self._drain_delay)
+            self._delayed = self._loop.call_later(
+                self._drain_delay, self._stop, self._graceful_timeout
+            )
+        else:
+            self._stop(self._graceful_timeout)
 
     def stop_at_once(self) -> None:
         """Stop without waiting for anybody."""
         self.stop()
+        if self._delayed is not None:
+            self._delayed.cancel()
         self._stop(0)
 
     @property
@@ -94,8 +117,11 @@ class ProcessControl:
         for number in self._signals:
             self._loop.remove_signal_handler(number)
         self._signals.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._delayed):
+            if timer is not None:
+                timer.cancel()
+        if self._observation is not None:
+            self._observation.close()
         if self._channel is not None and self._channel.loop is not None:
             self._loop.remove_channel(self._channel)
 
@@ -105,7 +131,7 @@ class ProcessControl:
 
     def _handle_interrupt(self) -> None:
         if self.stopping:
-            self._stop(0)
+            self.stop_at_once()
         else:
             self.stop()
 
@@ -152,6 +178,8 @@ def run_servers(
     on_ready: Callable[[], object] | None = None,
     on_reopen_logs: Callable[[], object] | None = None,
     on_reload_certificates: Callable[[], object] | None = None,
+    observation: Observation | None = None,
+    drain_delay: float = 0.0,
 ) -> int:
     """Serve with ``servers``, which share a loop, until the master or a signal ends it.
 
@@ -189,6 +217,8 @@ def run_servers(
         graceful_timeout=graceful_timeout,
         on_reopen_logs=on_reopen_logs,
         on_reload_certificates=on_reload_certificates,
+        observation=observation,
+        drain_delay=drain_delay,
     )
     try:
         for server in servers:
@@ -198,8 +228,8 @@ def run_servers(
             on_ready()
         loop.run()
     finally:
-        control.close()
         for server in servers:
             server.close()
         loop.run_once(0)  # for the last hooks of connections that were cut off
+        control.close()
     return 0

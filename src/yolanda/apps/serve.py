@@ -16,6 +16,7 @@ from yolanda.apps.http_servers import make_proxies, make_tls
 from yolanda.apps.log_setup import set_up_logging
 from yolanda.apps.master import Master
 from yolanda.apps.notify import Notifier, activated_sockets
+from yolanda.apps.observation import Outlook
 from yolanda.apps.pid_file import PidFile
 from yolanda.apps.reload import Reloader, SourceFiles
 from yolanda.apps.worker import find_application, run_worker
@@ -49,16 +50,17 @@ def serve_with(config: Config, application: Any) -> int:
         if config.pid_file is not None:
             stack.enter_context(PidFile(config.pid_file))
         listeners = stack.enter_context(_listening(config))
+        outlook = stack.enter_context(contextlib.closing(Outlook.open(config)))
         if config.reload:
-            return _serve_and_reload(config, application, listeners)
+            return _serve_and_reload(config, application, listeners, outlook)
         if needs_master(config):
-            return _serve_with_master(config, application, listeners, notifier)
+            return _serve_with_master(config, application, listeners, outlook, notifier)
 
         def tell(what: str) -> None:
-            _tell_where(config, listeners, what)
+            _tell_where(config, listeners, what, outlook)
             notifier.ready("serving")
 
-        return run_worker(config, application, listeners, None, tell)
+        return run_worker(config, application, listeners, None, outlook, tell)
 
 
 def needs_master(config: Config) -> bool:
@@ -71,27 +73,34 @@ def needs_master(config: Config) -> bool:
 
 
 def _serve_with_master(
-    config: Config, application: Any, listeners: Sequence[BoundSocket], notifier: Notifier
+    config: Config,
+    application: Any,
+    listeners: Sequence[BoundSocket],
+    outlook: Outlook,
+    notifier: Notifier,
 ) -> int:
     if config.preload:
         application, _ = find_application(config, application)
 
     def work(handle: WorkerHandle) -> int:
-        return run_worker(config, application, listeners, handle)
+        return run_worker(config, application, listeners, handle, outlook)
 
     return Master(
         work,
         workers=config.workers,
         listeners=listeners,
-        graceful_timeout=config.timeout_graceful_shutdown,
+        graceful_timeout=config.drain_delay + config.timeout_graceful_shutdown,
         health_timeout=config.timeout_worker or None,
         memory_limit=config.limit_worker_memory,
         notifier=notifier,
-        on_ready=lambda: _tell_where(config, listeners, f"{config.workers} workers"),
+        on_ready=lambda: _tell_where(config, listeners, f"{config.workers} workers", outlook),
+        on_worker_ended=outlook.note_end,
     ).run()
 
 
-def _serve_and_reload(config: Config, application: Any, listeners: Sequence[BoundSocket]) -> int:
+def _serve_and_reload(
+    config: Config, application: Any, listeners: Sequence[BoundSocket], outlook: Outlook
+) -> int:
     if not isinstance(application, str):
         raise ConfigError("--reload needs the application's name, 'module:name', to import it anew")
     try:
@@ -107,7 +116,8 @@ def _serve_and_reload(config: Config, application: Any, listeners: Sequence[Boun
             application,
             listeners,
             handle,
-            lambda what: _tell_where(config, listeners, what),
+            outlook,
+            lambda what: _tell_where(config, listeners, what, outlook),
         )
 
     reloader = Reloader(work, source, graceful_timeout=config.timeout_graceful_shutdown)
@@ -134,12 +144,16 @@ def _listening(config: Config) -> Iterator[list[BoundSocket]]:
             listener.close()
 
 
-def _tell_where(config: Config, listeners: Sequence[BoundSocket], what: str) -> None:
+def _tell_where(
+    config: Config, listeners: Sequence[BoundSocket], what: str, outlook: Outlook
+) -> None:
     scheme = "https" if config.ssl_certfile else "http"
     for listener in listeners:
         address = listener.address
         where = str(address) if address.path is not None else f"{scheme}://{address}/"
         log.info("serving %s (%s; Ctrl+C stops it)", where, what)
+    if outlook.listener is not None:
+        log.info("metrics on %s", outlook.listener.address)
 
 
 def load_env_file(path: str | None) -> None:

@@ -14,6 +14,7 @@ from yolanda.apps.application import (
 from yolanda.apps.asgi.service import serve_asgi
 from yolanda.apps.config import Config
 from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.observation import Outlook
 from yolanda.apps.wsgi.service import serve_wsgi
 
 log = logging.getLogger("yolanda.apps")
@@ -23,13 +24,15 @@ def run_worker(
     config: Config,
     application: Any,
     listeners: Sequence[BoundSocket],
-    handle: WorkerHandle | None = None,
+    handle: WorkerHandle | None,
+    outlook: Outlook,
     on_ready: Callable[[str], object] | None = None,
 ) -> int:
     """Serve ``application`` on ``listeners`` until the master or a signal ends it.
 
     - ``application``: the thing itself, or its name (see `load_application`);
     - ``handle``: of a worker process; None for a process without a master;
+    - ``outlook``: how the service is seen from outside;
     - ``on_ready(what)``: called when clients are served, with what is spoken.
 
     Returns the exit status.  Without a handle an application that cannot be found raises
@@ -49,8 +52,8 @@ def run_worker(
             on_ready(interface.upper())
 
     if interface == "asgi":
-        return serve_asgi(config, found, listeners, handle, tell)
-    return serve_wsgi(config, found, listeners, handle, tell)
+        return serve_asgi(config, found, listeners, handle, outlook, tell)
+    return serve_wsgi(config, found, listeners, handle, outlook, tell)
 
 
 def find_application(config: Config, application: Any) -> tuple[Any, Interface]:

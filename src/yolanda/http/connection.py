@@ -438,7 +438,7 @@ class HttpConnection:
             return
         response.body_sent = body.size
         if self._recorder is not None:
-            self._recorder.position += body.size
+            self._recorder.position += len(head) + body.size
         self._batch.append(head)
         lead = _joined(self._batch)
         self.connection.send_pieces_in_loop([lead, *body.pieces_to_send()])

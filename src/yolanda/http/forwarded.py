@@ -95,9 +95,12 @@ class TrustedProxies:
     def resolve(self, request: HttpRequest, scheme: str = "http") -> Forwarded:
         """What ``request`` looked like to its client; ``scheme``: that of its own connection.
 
-        Never raises for what stands in the request.
+        The client is noted in ``request.client`` as well, for a log.  Never raises for what stands
+        in the request.
         """
-        return self.resolve_fields(request.peer_address, request.headers, scheme)
+        forwarded = self.resolve_fields(request.peer_address, request.headers, scheme)
+        request.client = forwarded.client
+        return forwarded
 
     def resolve_fields(self, peer: Address, headers: Headers, scheme: str = "http") -> Forwarded:
         """The same for a request of ``peer`` with these ``headers``."""

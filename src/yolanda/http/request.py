@@ -64,6 +64,8 @@ class HttpRequest:
     on_half_close: Callable[[], object] | None = None
     """The same, when the client has ended its side of the stream: it is gone, or waits without
     having anything more to say."""
+    client: Address | None = None
+    """Who asks, if somebody has asked a proxy that is trusted, see `TrustedProxies.resolve`."""
     _headers: Headers | None = None
 
     def __repr__(self) -> str:

@@ -192,8 +192,9 @@ class TcpConnection:
         if isinstance(sockaddr, Address):
             return sockaddr
         if sockaddr is None:
-            sockaddr = self._sockaddr = self._socket.getpeername()
-        return Address.from_sockaddr(self._socket.family, sockaddr)
+            sockaddr = self._socket.getpeername()
+        address = self._sockaddr = Address.from_sockaddr(self._socket.family, sockaddr)
+        return address
 
     @peer_address.setter
     def peer_address(self, address: Address) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from yolanda.address import Address, bind_socket
 from yolanda.buffer import Buffer
@@ -31,6 +31,22 @@ log = logging.getLogger("yolanda.transport")
 
 STOP_TIMEOUT = 30.0
 """Seconds that a graceful stop gives connections to end by themselves."""
+
+
+class Traffic(NamedTuple):
+    """What has come and gone on some connections: how many they are, and the bytes."""
+
+    connections: int
+    bytes_in: int
+    bytes_out: int
+
+    def plus(self, other: "Traffic") -> "Traffic":
+        """Both together."""
+        return Traffic(
+            self.connections + other.connections,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+        )
 
 
 class ConnectionHandler:
@@ -133,6 +149,7 @@ class TcpServer:
         # since a connection is handed over before its loop has heard of it.
         self._accepted = 0
         self._loads: dict[EventLoop, int] = {}
+        self._traffic = Traffic(0, 0, 0)  # of the connections that are over
         self.workers = WorkerPool(workers) if workers else None
         """The pool for what takes long: ``server.workers.submit(connection, function, ...)``."""
         if isinstance(address, str):
@@ -159,6 +176,17 @@ class TcpServer:
     def connections(self) -> int:
         """How many connections are open.  Any thread."""
         return sum(map(len, list(self._connections.values())))
+
+    def open_connections(self) -> list[TcpConnection]:
+        """The connections that are open; each belongs to its loop."""
+        return [connection for some in list(self._connections.values()) for connection in some]
+
+    def traffic(self) -> Traffic:
+        """All connections so far, those that are open among them.  In the main loop's thread."""
+        traffic = self._traffic
+        for connection in self.open_connections():
+            traffic = traffic.plus(Traffic(1, connection.bytes_in, connection.bytes_out))
+        return traffic
 
     @property
     def loops(self) -> list[EventLoop]:
@@ -329,9 +357,11 @@ class TcpServer:
     def _handle_released(self, connection: TcpConnection) -> None:
         """In the connection's loop, after its last hook."""
         self._connections[connection.loop].discard(connection)
-        self.loop.run_in_loop(self._count_released, connection.loop)
+        traffic = Traffic(1, connection.bytes_in, connection.bytes_out)
+        self.loop.run_in_loop(self._count_released, connection.loop, traffic)
 
-    def _count_released(self, loop: EventLoop) -> None:
+    def _count_released(self, loop: EventLoop, traffic: Traffic) -> None:
+        self._traffic = self._traffic.plus(traffic)
         self._loads[loop] -= 1
         if self._accepted == self._max_connections and not self._stopping:
             self._acceptor.resume()

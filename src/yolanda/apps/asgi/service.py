@@ -13,6 +13,7 @@ from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import START_FAILED, WorkerHandle
 from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
+from yolanda.apps.observation import Observation, Outlook
 from yolanda.apps.process import ProcessControl
 from yolanda.http.connection import HttpHandler
 from yolanda.http.server import HttpServer
@@ -29,18 +30,20 @@ def serve_asgi(
     application: AsgiApplication,
     listeners: Sequence[BoundSocket],
     handle: WorkerHandle | None,
+    outlook: Outlook,
     on_ready: Callable[[], object] | None = None,
 ) -> int:
     """Serve ``application`` until the master or a signal ends it; return the exit status.
 
     - ``handle``: of a worker process; None for a process without a master;
+    - ``outlook``: how the service is seen from outside;
     - ``on_ready()``: called when clients are served.
 
     In the main thread.
     """
 
     async def run() -> int:
-        return await _Service(config, application, listeners, handle).run(on_ready)
+        return await _Service(config, application, listeners, handle, outlook).run(on_ready)
 
     with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
         return runner.run(run())
@@ -71,7 +74,9 @@ class _Service:
         application: AsgiApplication,
         listeners: Sequence[BoundSocket],
         handle: WorkerHandle | None,
+        outlook: Outlook,
     ) -> None:
+        self._outlook = outlook
         self._config = config
         self._application = application
         self._listeners = listeners
@@ -90,12 +95,15 @@ class _Service:
         lifespan = Lifespan(self._application, self._config.lifespan)
         with EventLoop(_embeddable()) as loop:
             outer.add_reader(loop.fileno(), loop.run_once, 0)
+            observation = Observation(self._config, loop, self._handle, self._outlook)
             control = ProcessControl(
                 self._handle,
                 loop,
                 self._stop,
                 graceful_timeout=self._config.timeout_graceful_shutdown,
                 on_reload_certificates=None if self._tls is None else self._tls.reload,
+                observation=observation,
+                drain_delay=self._config.drain_delay,
             )
             self._control = control
             try:
@@ -116,6 +124,7 @@ class _Service:
                     self._make_handler(lifespan),
                     self._handle,
                     self._tls,
+                    observation,
                 )
                 if not control.stopping:  # a signal may have come during the start
                     for server in self._servers:

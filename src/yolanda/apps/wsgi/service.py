@@ -8,6 +8,7 @@ from yolanda.address import BoundSocket
 from yolanda.apps.config import Config
 from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
+from yolanda.apps.observation import Observation, Outlook
 from yolanda.apps.process import run_servers
 from yolanda.apps.wsgi.environment import Settings, WsgiApplication
 from yolanda.apps.wsgi.handler import WsgiHandler
@@ -24,11 +25,13 @@ def serve_wsgi(
     application: WsgiApplication,
     listeners: Sequence[BoundSocket],
     handle: WorkerHandle | None,
+    outlook: Outlook,
     on_ready: Callable[[], object] | None = None,
 ) -> int:
     """Serve ``application`` until the master or a signal ends it; return the exit status.
 
     - ``handle``: of a worker process; None for a process without a master;
+    - ``outlook``: how the service is seen from outside;
     - ``on_ready()``: called when clients are served.
 
     In the main thread.
@@ -48,6 +51,7 @@ def serve_wsgi(
         fields=config.fields(),
     )
     with EventLoop() as loop:
+        observation = Observation(config, loop, handle, outlook)
         servers = make_servers(
             config,
             loop,
@@ -55,6 +59,7 @@ def serve_wsgi(
             guarded(handler, config, lambda: handler.in_flight, handle),
             handle,
             tls,
+            observation,
         )
         status = run_servers(
             handle,
@@ -63,6 +68,8 @@ def serve_wsgi(
             wind_up=handler.when_idle,
             on_ready=on_ready,
             on_reload_certificates=None if tls is None else tls.reload,
+            observation=observation,
+            drain_delay=config.drain_delay,
         )
         if not handler.close(_LAST_WORDS):
             log.warning("%d requests did not end, and are left behind", handler.in_flight)
