@@ -228,3 +228,39 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     yield launch
     for served in started:
         served.close()
+
+
+class Service(Served):
+    """``yolanda serve`` with an application of ``observed_app.py``."""
+
+    @property
+    def address(self) -> int:
+        """The port where it serves, once it does."""
+        return int(self.expect(r"serving https?://\S+:(\d+)/")[0])
+
+    @property
+    def metrics_port(self) -> int:
+        return int(self.expect(r"metrics on \S+:(\d+)$")[0])
+
+
+@pytest.fixture
+def serve_app(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services: ``serve_app("--workers", "2", app="observed_app:app")``."""
+    started: list[Service] = []
+
+    def launch(
+        *options: str,
+        app: str = "observed_app:app",
+        environment: dict[str, str] | None = None,
+        **popen: Any,
+    ) -> Service:
+        command = [sys.executable, "-m", "yolanda", "serve", app, "--port", "0"]
+        command += ["--app-dir", str(PROGRAM.parent), *options]
+        popen.setdefault("stdout", subprocess.DEVNULL)
+        service = Service(command, cwd=tmp_path, env={**os.environ, **(environment or {})}, **popen)
+        started.append(service)
+        return service
+
+    yield launch
+    for service in started:
+        service.close()

@@ -760,8 +760,8 @@ def _no_request() -> HttpRequest:
     """What stands for a request that was refused."""
     request = HttpRequest()
     request.head = b""
-    request.line = RequestLine("GET", "/", "HTTP/1.1")
-    request.path = "/"
+    request.line = RequestLine("-", "-", "HTTP/1.1")
+    request.path = "-"
     request.keep_alive = False
     return request
 

@@ -127,6 +127,7 @@ class EnvironmentMaker:
         forwarded = self._settings.proxies.resolve_fields(
             proxy, request.headers, self._settings.scheme
         )
+        request.client = forwarded.client
         environment["REMOTE_ADDR"], environment["REMOTE_PORT"] = _remote(forwarded.client)
         environment["wsgi.url_scheme"] = forwarded.scheme
 
