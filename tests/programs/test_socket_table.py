@@ -42,6 +42,15 @@ def test_every_column_is_read() -> None:
 
 @little_endian
 @pytest.mark.parametrize(
+    ("port", "lines"), [(43211, [0, 1, 2, 3]), (50000, [1, 2]), (80, [3]), (0, [0]), (6, [])]
+)
+def test_only_the_lines_with_the_port_are_read(port: int, lines: list[int]) -> None:
+    every = list(parse(SAMPLE))
+    assert list(parse(SAMPLE, port=port)) == [every[line] for line in lines]
+
+
+@little_endian
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("0100007F:A8CB", "127.0.0.1:43211"),

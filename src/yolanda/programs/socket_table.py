@@ -70,21 +70,24 @@ def tcp_sockets(port: int | None = None) -> list[TcpRow]:
     for name in TABLES:
         try:
             with open(name, encoding="ascii") as table:
-                rows.extend(parse(table, os.sysconf("SC_CLK_TCK")))
+                rows.extend(parse(table, os.sysconf("SC_CLK_TCK"), port))
         except FileNotFoundError as error:
             if name == TABLES[0]:
                 message = "the kernel's table of TCP sockets is shown on Linux only"
                 raise OSError(errno.ENOTSUP, message, name) from error
             # A kernel without IPv6 has the first table and not the second.
-    if port is None:
-        return rows
-    ending = f":{port}"
-    return [row for row in rows if row.local.endswith(ending) or row.peer.endswith(ending)]
+    return rows
 
 
-def parse(lines: Iterable[str], ticks: int = 100) -> Iterator[TcpRow]:
-    """Make a row of each line of such a table, its heading skipped; ``ticks`` make a second."""
+def parse(lines: Iterable[str], ticks: int = 100, port: int | None = None) -> Iterator[TcpRow]:
+    """Make a row of each line of such a table, its heading skipped; ``ticks`` make a second.
+
+    A busy machine's table has many thousands of lines, so those without ``port`` are not read.
+    """
+    wanted = "" if port is None else f":{port:04X} "
     for line in lines:
+        if wanted not in line:
+            continue
         fields = line.split()
         if len(fields) < 10 or fields[0] == "sl":
             continue

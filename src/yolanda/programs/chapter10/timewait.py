@@ -169,7 +169,8 @@ def show(moment: str, names: dict[str, str], settled: bool = False) -> None:
 
 def find(names: dict[str, str]) -> list[TcpRow]:
     """Find the rows of this connection, which is named by both of its ends."""
-    return [row for row in tcp_sockets() if row.local in names and row.peer in names]
+    port = int(next(iter(names)).rpartition(":")[2])
+    return [row for row in tcp_sockets(port) if row.local in names and row.peer in names]
 
 
 def describe(row: TcpRow) -> str:

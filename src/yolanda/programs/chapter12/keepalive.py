@@ -126,7 +126,8 @@ def observe(connection: socket.socket, connecting: tuple[int, int, int]) -> str:
     try:
         # Both ends: a port may be in use towards several peers, or in TIME_WAIT towards one.
         ends = endpoint(connection.getsockname()), endpoint(connection.getpeername())
-        row = next((row for row in tcp_sockets() if (row.local, row.peer) == ends), None)
+        rows = tcp_sockets(connection.getpeername()[1])
+        row = next((row for row in rows if (row.local, row.peer) == ends), None)
     except OSError as error:
         return explain(error)
     sent, received, unanswered = segments(connection)
