@@ -5,8 +5,13 @@ import contextlib
 import inspect
 import os
 import re
+import shutil
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -16,6 +21,8 @@ from yolanda import programs
 from yolanda.catalogue import Catalogue, Entry
 from yolanda.cli import cli
 from yolanda.labs.stage import Stage
+from yolanda.programs import blocking
+from yolanda.programs.chapter16 import streamclient, streamserver
 
 PROGRAMS = list(Catalogue(programs))
 
@@ -115,6 +122,12 @@ def test_can_be_read_alone(entry: Entry) -> None:
         for module in modules:
             if module.partition(".")[0] == "yolanda":
                 assert module in PUBLIC, f"builds on {module}"
+
+
+@every_program
+def test_can_be_run_by_its_file(entry: Entry) -> None:
+    last = ast.parse(inspect.getsource(entry.load())).body[-1]
+    assert ast.unparse(last) == "if __name__ == '__main__':\n    run_program(main)"
 
 
 @every_server
@@ -224,6 +237,78 @@ def test_a_path_without_a_server_is_one_line(entry: Entry, stage: Stage, name: s
     client.expect_exit(1)
     assert re.match(rf"yolanda: error: .*{path} .* \[{name}\]$", client.lines[-1])
     assert not client.said("Traceback")
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A folder with a client and a server that were copied out, and the helpers beside them."""
+    for module in (streamclient, streamserver):
+        source = inspect.getsource(module).replace("yolanda.programs.blocking", "blocking")
+        assert "import yolanda" not in source
+        assert "from yolanda" not in source
+        (tmp_path / Path(inspect.getfile(module)).name).write_text(source)
+    shutil.copy(inspect.getfile(blocking), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        ([], 1, r"connect 127\.0\.0\.1:{port}: Connection refused \[ECONNREFUSED\]"),
+        (["--cut", "-1"], 2, r"Invalid value for '--cut': .*"),
+        (["--no-such"], 2, r"No such option.*"),
+    ],
+)
+def test_an_error_of_a_copy_is_one_line(
+    copied: Path, arguments: list[str], status: int, error: str
+) -> None:
+    with refused_port() as port:
+        client = run_copy(copied, "streamclient.py", "--port", str(port), *arguments)
+        assert (client.wait(60), client.communicate()[0]) == (status, "")
+    assert re.fullmatch(
+        rf"streamclient\.py: error: {error.format(port=port)}\n", said(copied, "streamclient.py")
+    )
+
+
+def test_a_copy_says_at_once_what_it_sees_and_ends_with_ctrl_c(copied: Path) -> None:
+    server = run_copy(copied, "streamserver.py", "--port", "0")
+    with server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip().rpartition(":")[2]
+        client = run_copy(copied, "streamclient.py", "--port", port, stdin="network\n")
+        assert client.wait(60) == 0
+        client.communicate()
+        assert server.stdout.readline() == "received 8 bytes: network\n"
+        assert server.stdout.readline() == "client closed\n"
+        server.send_signal(signal.SIGINT)
+        assert server.stdout.read() == "\nreceived 1 messages\n"
+        assert server.wait(60) == 130
+    assert said(copied, "streamserver.py") == ""
+
+
+def test_a_copy_has_its_help(copied: Path) -> None:
+    client = run_copy(copied, "streamclient.py", "--help")
+    assert client.communicate()[0].startswith("Usage: streamclient.py")
+    assert client.returncode == 0
+
+
+def run_copy(folder: Path, name: str, *arguments: str, stdin: str = "") -> "subprocess.Popen[str]":
+    """Start a copied program by its file; its errors are for `said`."""
+    typed = folder / f"{name}.in"
+    typed.write_text(stdin)
+    with open(typed) as keyboard, open(folder / f"{name}.err", "w") as errors:
+        return subprocess.Popen(
+            [sys.executable, folder / name, *arguments],
+            stdin=keyboard,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+
+
+def said(folder: Path, name: str) -> str:
+    """Return what a copied program has said on its standard error."""
+    return (folder / f"{name}.err").read_text()
 
 
 @contextlib.contextmanager

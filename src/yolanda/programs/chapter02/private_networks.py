@@ -15,6 +15,8 @@ import ipaddress
 
 import click
 
+from yolanda.programs.blocking import run_program
+
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -204,4 +206,4 @@ def contains(outer: Network, inner: Network) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

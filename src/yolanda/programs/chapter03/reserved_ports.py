@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from yolanda.programs.blocking import failed
+from yolanda.programs.blocking import failed, run_program
 
 # Who assigns a port (RFC 6335).
 RANGES = [
@@ -163,4 +163,4 @@ def privileged() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -21,7 +21,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed, tcp_client
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, run_program, tcp_client
 from yolanda.programs.socket_table import TcpRow, tcp_sockets
 
 HOST = "127.0.0.1"
@@ -185,4 +185,4 @@ def describe(row: TcpRow) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

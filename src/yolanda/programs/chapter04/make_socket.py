@@ -24,7 +24,7 @@ from pathlib import Path
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, failed, resolve
+from yolanda.programs.blocking import endpoint, explain, failed, resolve, run_program
 
 FAMILIES = {
     "ipv4": socket.AF_INET,
@@ -210,4 +210,4 @@ def describe_path(path: bytes) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import failed, tcp_client
+from yolanda.programs.blocking import failed, run_program, tcp_client
 
 
 @click.command("tcpclient", help=__doc__)
@@ -55,4 +55,4 @@ def send_data(connection: socket.socket, query: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

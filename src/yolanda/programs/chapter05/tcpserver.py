@@ -13,7 +13,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, readn, tcp_server_listen
+from yolanda.programs.blocking import endpoint, explain, readn, run_program, tcp_server_listen
 
 
 @click.command("tcpserver", help=__doc__)
@@ -66,4 +66,4 @@ def read_data(connection: socket.socket, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

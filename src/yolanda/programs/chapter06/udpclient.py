@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed, resolve
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, resolve, run_program
 
 
 @click.command("udpclient", help=__doc__)
@@ -85,4 +85,4 @@ def receive(client: socket.socket, server: Any, timeout: float | None) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -12,7 +12,7 @@ many datagrams came.
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, udp_server
+from yolanda.programs.blocking import PORT, endpoint, explain, run_program, udp_server
 
 
 @click.command("udpserver", help=__doc__)
@@ -51,4 +51,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -19,7 +19,7 @@ import tempfile
 
 import click
 
-from yolanda.programs.blocking import failed, local_address, local_server
+from yolanda.programs.blocking import failed, local_address, local_server, run_program
 
 LONGEST = 1 << 20
 """Bytes to make room for; the sender's SO_SNDBUF limits a datagram, to 208 KiB by default."""
@@ -61,4 +61,4 @@ def main(local_path: str, timeout: float, bind: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

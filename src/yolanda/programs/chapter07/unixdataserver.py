@@ -15,7 +15,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, local_server
+from yolanda.programs.blocking import endpoint, explain, local_server, run_program
 
 LONGEST = 1 << 20
 """Bytes to make room for; the sender's SO_SNDBUF limits a datagram, to 208 KiB by default."""
@@ -42,4 +42,4 @@ def main(local_path: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

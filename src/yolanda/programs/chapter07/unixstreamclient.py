@@ -16,7 +16,7 @@ from functools import partial
 
 import click
 
-from yolanda.programs.blocking import LineReader, failed, local_address
+from yolanda.programs.blocking import LineReader, failed, local_address, run_program
 
 LONGEST = 1 << 20
 """Bytes that a line may have."""
@@ -56,4 +56,4 @@ def ask(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import LineReader, endpoint, failed, local_server
+from yolanda.programs.blocking import LineReader, endpoint, failed, local_server, run_program
 
 LONGEST = 1 << 20
 """Bytes that a line may have."""
@@ -54,4 +54,4 @@ def answer_lines(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -19,6 +19,7 @@ import socket
 import click
 
 from yolanda import Address, EventLoop, TcpConnection, TcpServer, framing
+from yolanda.programs.blocking import run_program
 from yolanda.programs.chat.room import (
     FAREWELL,
     LONGEST_LINE,
@@ -130,4 +131,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,7 +16,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import failed, tcp_client
+from yolanda.programs.blocking import failed, run_program, tcp_client
 
 STDIN = 0
 
@@ -57,4 +57,4 @@ def talk(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

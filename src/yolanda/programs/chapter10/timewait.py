@@ -20,7 +20,14 @@ import time
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, failed, tcp_client, tcp_server_listen
+from yolanda.programs.blocking import (
+    endpoint,
+    explain,
+    failed,
+    run_program,
+    tcp_client,
+    tcp_server_listen,
+)
 from yolanda.programs.socket_table import TcpRow, tcp_sockets
 
 PASSING = {"FIN_WAIT1", "CLOSING", "LAST_ACK"}  # states that the other end's ACK ends
@@ -181,4 +188,4 @@ def describe(row: TcpRow) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, failed, tcp_client
+from yolanda.programs.blocking import MAX_LINE, failed, run_program, tcp_client
 
 STDIN = 0  # its descriptor
 
@@ -95,4 +95,4 @@ def half_close(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ from types import FrameType
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import MAX_LINE, endpoint, explain, run_program, tcp_server_listen
 
 
 @click.command("graceserver", help=__doc__)
@@ -101,4 +101,4 @@ def sig_pipe(signo: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

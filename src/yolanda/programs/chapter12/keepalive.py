@@ -22,7 +22,7 @@ from datetime import timedelta
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, failed, tcp_client
+from yolanda.programs.blocking import endpoint, explain, failed, run_program, tcp_client
 from yolanda.programs.socket_table import tcp_sockets
 
 STDIN = 0  # its descriptor
@@ -182,4 +182,4 @@ def drop_all(connection: socket.socket, on: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

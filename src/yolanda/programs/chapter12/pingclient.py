@@ -18,7 +18,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import failed, tcp_client
+from yolanda.programs.blocking import failed, run_program, tcp_client
 
 MESSAGE = struct.Struct("!I1024s")  # the type in network order, and the data
 MSG_PING = 1
@@ -123,4 +123,4 @@ def receive(connection: socket.socket) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,7 +15,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, readn, tcp_server_listen
+from yolanda.programs.blocking import endpoint, explain, readn, run_program, tcp_server_listen
 
 MESSAGE = struct.Struct("!I1024s")  # the type in network order, and the data
 MSG_PING = 1
@@ -68,4 +68,4 @@ def serve(connection: socket.socket, sleeping_time: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,7 +15,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
 
 GREETING = b"hello,"
 
@@ -49,4 +49,4 @@ def write_all(connection: socket.socket, buffers: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

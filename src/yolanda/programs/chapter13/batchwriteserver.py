@@ -12,7 +12,14 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, PORT, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    PORT,
+    endpoint,
+    explain,
+    run_program,
+    tcp_server_listen,
+)
 
 
 @click.command("batchwriteserver", help=__doc__)
@@ -53,4 +60,4 @@ def show_reads(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
 
 HEAD = b"hello,"
 BODY = b"network\n"
@@ -103,4 +103,4 @@ def packets(connection: socket.socket) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

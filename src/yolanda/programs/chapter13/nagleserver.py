@@ -13,7 +13,14 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, PORT, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    PORT,
+    endpoint,
+    explain,
+    run_program,
+    tcp_server_listen,
+)
 
 
 @click.command("nagleserver", help=__doc__)
@@ -75,4 +82,4 @@ def answer_lines(connection: socket.socket, ack: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, resolve
+from yolanda.programs.blocking import PORT, failed, resolve, run_program
 
 
 @click.command("udpconnectclient", help=__doc__)
@@ -62,4 +62,4 @@ def main(address: str, port: int, timeout: float, connect: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, resolve
+from yolanda.programs.blocking import PORT, failed, resolve, run_program
 
 
 @click.command("udpconnectclient2", help=__doc__)
@@ -55,4 +55,4 @@ def main(address: str, port: int, timeout: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed, udp_server
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, run_program, udp_server
 
 
 @click.command("udpconnectserver", help=__doc__)
@@ -81,4 +81,4 @@ def receive(server: socket.socket, client: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

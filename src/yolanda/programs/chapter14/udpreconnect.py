@@ -18,7 +18,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, udp_server
+from yolanda.programs.blocking import PORT, endpoint, explain, run_program, udp_server
 
 HOST = "127.0.0.1"
 PATIENCE = 5.0
@@ -127,4 +127,4 @@ def receive(client: socket.socket, server: socket.socket) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, failed, resolve
+from yolanda.programs.blocking import MAX_LINE, endpoint, failed, resolve, run_program
 
 
 @click.command("addressused", help=__doc__)
@@ -65,4 +65,4 @@ def show_messages(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,7 +16,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, run_program
 
 HERE = "127.0.0.1"
 """The interface that the group's datagrams use: they do not leave this machine."""
@@ -127,4 +127,4 @@ def answer(member: socket.socket, client: socket.socket) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -25,6 +25,7 @@ from yolanda.programs.blocking import (
     LineReader,
     endpoint,
     explain,
+    run_program,
     tcp_server_listen,
 )
 
@@ -161,4 +162,4 @@ def main(host: str, port: int, reader: str, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

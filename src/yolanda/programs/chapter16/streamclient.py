@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
 
 TEXT = 1
 HEADER = struct.Struct("!II")  # length and type; "!" is network order
@@ -66,4 +66,4 @@ def main(address: str, port: int, cut: int, together: bool, kind: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,7 +15,14 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, read_message, tcp_server_listen
+from yolanda.programs.blocking import (
+    PORT,
+    endpoint,
+    explain,
+    read_message,
+    run_program,
+    tcp_server_listen,
+)
 
 TEXT = 1  # the only type of message that the course has
 
@@ -88,4 +95,4 @@ def main(host: str, port: int, limit: int, timeout: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

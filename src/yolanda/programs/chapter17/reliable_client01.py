@@ -14,7 +14,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, readn, tcp_client
+from yolanda.programs.blocking import PORT, failed, readn, run_program, tcp_client
 
 
 @click.command("reliable_client01", help=__doc__)
@@ -38,4 +38,4 @@ def main(address: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

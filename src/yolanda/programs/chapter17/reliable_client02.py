@@ -13,7 +13,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
 
 MESSAGE = b"network programming"
 
@@ -51,4 +51,4 @@ def main(address: str, port: int, count: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

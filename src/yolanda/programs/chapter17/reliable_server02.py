@@ -14,7 +14,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import PORT, endpoint, explain, run_program, tcp_server_listen
 
 
 def read_data(connection: socket.socket, pause: float) -> None:
@@ -65,4 +65,4 @@ def main(host: str, port: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,7 +15,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
 
 
 @click.command("bufferclient", help=__doc__)
@@ -56,4 +56,4 @@ def main(address: str, port: int, size: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import PORT, endpoint, explain, run_program, tcp_server_listen
 
 
 def by_rcvtimeo(connection: socket.socket, size: int, timeout: float) -> bytes:
@@ -126,4 +126,4 @@ def main(host: str, port: int, timeout: float, way: str, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, explain, failed, tcp_client
+from yolanda.programs.blocking import PORT, explain, failed, run_program, tcp_client
 
 
 @click.command("samplebuffer02", help=__doc__)
@@ -58,4 +58,4 @@ def main(address: str, port: int, length: int, text: str, wait: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

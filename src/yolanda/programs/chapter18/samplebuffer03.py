@@ -19,6 +19,7 @@ from yolanda.programs.blocking import (
     LineReader,
     endpoint,
     explain,
+    run_program,
     tcp_server_listen,
 )
 
@@ -71,4 +72,4 @@ def main(host: str, port: int, limit: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

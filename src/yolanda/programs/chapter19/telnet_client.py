@@ -18,7 +18,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import failed, tcp_client
+from yolanda.programs.blocking import failed, run_program, tcp_client
 
 STDIN = 0
 
@@ -79,4 +79,4 @@ def printable(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import LineReader, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import LineReader, endpoint, explain, run_program, tcp_server_listen
 from yolanda.programs.directory_session import DirectorySession
 
 
@@ -67,4 +67,4 @@ def serve(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

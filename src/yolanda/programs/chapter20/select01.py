@@ -15,7 +15,7 @@ from functools import partial
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, LineReader, failed, tcp_client
+from yolanda.programs.blocking import MAX_LINE, LineReader, failed, run_program, tcp_client
 
 STDIN_FILENO = 0
 
@@ -76,4 +76,4 @@ def send_lines(connection: socket.socket, keyboard: LineReader) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, tcp_server_listen
+from yolanda.programs.blocking import MAX_LINE, endpoint, explain, run_program, tcp_server_listen
 
 
 @click.command("pollserver", help=__doc__)
@@ -116,4 +116,4 @@ class PollServer:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -13,7 +13,7 @@ import struct
 
 import click
 
-from yolanda.programs.blocking import endpoint, tcp_client
+from yolanda.programs.blocking import endpoint, run_program, tcp_client
 
 
 @click.command("nonblockingclient", help=__doc__)
@@ -30,4 +30,4 @@ def main(address: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,7 +16,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, failed, resolve
+from yolanda.programs.blocking import endpoint, explain, failed, resolve, run_program
 
 
 @click.command("nonblockingconnect", help=__doc__)
@@ -87,4 +87,4 @@ def wait_until_connected(connection: socket.socket, timeout: float, tick: float)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -20,7 +20,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import endpoint, explain, rot13, run_program, tcp_server_listen
 
 MAX_WAITING = 65536
 """Bytes held for a client before no more are read from it."""
@@ -199,4 +199,4 @@ def let_another_process_accept(listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import endpoint, explain, rot13, run_program, tcp_server_listen
 
 TURN = 128
 """Pieces that a client may send before it is another's turn."""
@@ -132,4 +132,4 @@ class EpollServer:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

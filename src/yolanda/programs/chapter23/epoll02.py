@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import endpoint, tcp_server_listen
+from yolanda.programs.blocking import endpoint, run_program, tcp_server_listen
 
 
 @click.command("epoll02", help=__doc__)
@@ -79,4 +79,4 @@ def accept_all(listener: socket.socket) -> list[socket.socket]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

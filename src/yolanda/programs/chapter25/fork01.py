@@ -19,7 +19,14 @@ from types import FrameType
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    endpoint,
+    explain,
+    rot13,
+    run_program,
+    tcp_server_listen,
+)
 
 
 def child_run(connection: socket.socket) -> None:
@@ -121,4 +128,4 @@ def run_child(listener: socket.socket, connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,7 +15,14 @@ import time
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    endpoint,
+    explain,
+    rot13,
+    run_program,
+    tcp_server_listen,
+)
 
 
 def loop_echo(connection: socket.socket) -> None:
@@ -78,4 +85,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

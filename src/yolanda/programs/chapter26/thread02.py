@@ -15,7 +15,14 @@ import threading
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    endpoint,
+    explain,
+    rot13,
+    run_program,
+    tcp_server_listen,
+)
 
 
 class BlockQueue:
@@ -127,4 +134,4 @@ def main(host: str, port: int, threads: int, queue: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -21,6 +21,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import click
 
+from yolanda.programs.blocking import run_program
+
 
 class Counter:
     """A number that two threads share; the course passes a pointer to one."""
@@ -109,4 +111,4 @@ def main(count: int, between: str, locked: bool, switch: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

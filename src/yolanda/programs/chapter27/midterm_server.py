@@ -17,7 +17,7 @@ import logging
 import click
 
 from yolanda import Address, Buffer, EventLoop, TcpConnection, TcpServer, framing
-from yolanda.programs.blocking import MAX_LINE
+from yolanda.programs.blocking import MAX_LINE, run_program
 from yolanda.programs.directory_session import DirectorySession
 
 STOP_WITHIN = 1.0
@@ -118,4 +118,4 @@ def main(host: str, port: int, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

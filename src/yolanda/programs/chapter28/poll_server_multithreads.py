@@ -15,7 +15,7 @@ import sys
 import click
 
 from yolanda import Address, Buffer, EventLoop, TcpConnection, TcpServer
-from yolanda.programs.blocking import rot13
+from yolanda.programs.blocking import rot13, run_program
 
 STOP_WITHIN = 1.0
 """Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
@@ -98,4 +98,4 @@ def main(host: str, port: int, threads: int, trace: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,7 +17,7 @@ import threading
 import click
 
 from yolanda import Address, EventLoop, TcpConnection, TcpServer, framing
-from yolanda.programs.blocking import MAX_LINE, rot13
+from yolanda.programs.blocking import MAX_LINE, rot13, run_program
 
 STOP_WITHIN = 1.0
 """Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
@@ -126,4 +126,4 @@ def main(host: str, port: int, workers: int, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

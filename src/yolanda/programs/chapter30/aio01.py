@@ -23,7 +23,7 @@ from time import sleep
 import click
 
 from yolanda import EventLoop
-from yolanda.programs.blocking import failed
+from yolanda.programs.blocking import failed, run_program
 
 BUF_SIZE = 512
 
@@ -160,4 +160,4 @@ def check(operation: Future[int], what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

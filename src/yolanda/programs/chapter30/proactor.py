@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from yolanda import Channel, EventLoop, EventLoopThread
-from yolanda.programs.blocking import endpoint, explain, rot13, tcp_server_listen
+from yolanda.programs.blocking import endpoint, explain, rot13, run_program, tcp_server_listen
 
 BUF_SIZE = 4096
 
@@ -284,4 +284,4 @@ def main(model: str, host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -38,6 +38,8 @@ from typing import Protocol
 
 import click
 
+from yolanda.programs.blocking import run_program
+
 # Numbers of the kernel's, written out so that the model runs everywhere.
 IN, OUT, ERR, HUP, RDHUP = 0x1, 0x4, 0x8, 0x10, 0x2000
 ONESHOT, ET = 1 << 30, 1 << 31
@@ -560,4 +562,4 @@ def main(steps: str | None, scene: str | None, stepwise: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

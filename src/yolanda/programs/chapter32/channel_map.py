@@ -15,6 +15,7 @@ import os
 import click
 
 from yolanda import Channel, ChannelMap
+from yolanda.programs.blocking import run_program
 
 
 @click.command("channel-map", help=__doc__)
@@ -58,4 +59,4 @@ def main(descriptors: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

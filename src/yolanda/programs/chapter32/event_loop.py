@@ -19,6 +19,7 @@ import sys
 import click
 
 from yolanda import Channel, EventLoop
+from yolanda.programs.blocking import run_program
 
 
 class PipeReader:
@@ -97,4 +98,4 @@ def main(dispatcher: str, interval: float, ticks: int, trace: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

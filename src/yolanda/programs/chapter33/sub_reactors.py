@@ -20,6 +20,7 @@ from typing import Literal
 import click
 
 from yolanda import Address, EventLoop, TcpConnection, TcpServer
+from yolanda.programs.blocking import run_program
 
 STOP_WITHIN = 1.0
 """Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
@@ -102,4 +103,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

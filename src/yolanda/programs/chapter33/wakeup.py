@@ -19,6 +19,8 @@ import time
 
 import click
 
+from yolanda.programs.blocking import run_program
+
 
 def say(text: str) -> None:
     """Print a line and the thread it is from, in one write."""
@@ -146,4 +148,4 @@ def main(byte: bool, timeout: float, interval: float, events: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

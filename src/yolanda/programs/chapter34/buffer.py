@@ -21,6 +21,7 @@ import socket
 import click
 
 from yolanda import Buffer
+from yolanda.programs.blocking import run_program
 
 STEPS = [
     "append:200",
@@ -115,4 +116,4 @@ def main(steps: list[tuple[str, int]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

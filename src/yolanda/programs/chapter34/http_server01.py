@@ -21,6 +21,7 @@ from typing import Literal
 import click
 
 from yolanda.http import HttpRequest, HttpResponse, HttpServer
+from yolanda.programs.blocking import run_program
 
 PAGE = (
     b"<html><head><title>This is network programming</title></head>"
@@ -120,4 +121,4 @@ def main(address: str, threads: int | Literal["auto"], dispatcher: str, trace: b
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -22,6 +22,7 @@ import sys
 import click
 
 from yolanda import EventLoop, TcpConnection
+from yolanda.programs.blocking import run_program
 
 PIECE = 65536
 
@@ -120,4 +121,4 @@ def main(size: int, pause: float, trace: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
