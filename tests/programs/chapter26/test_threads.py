@@ -106,9 +106,10 @@ def test_a_bad_argument_is_one_line(stage: Stage, arguments: tuple[str, ...]) ->
     assert len(program.lines) == 1
 
 
-def test_out_of_descriptors_is_survived(stage: Stage) -> None:
-    command = f"ulimit -n 16 && exec {sys.executable} -m yolanda run thread01 --port 0"
-    server = stage.start_command(["sh", "-c", command], name="thread01")
+@pytest.mark.parametrize("program", ["thread01", "thread02"])
+def test_out_of_descriptors_is_survived(stage: Stage, program: str) -> None:
+    command = f"ulimit -n 16 && exec {sys.executable} -m yolanda run {program} --port 0"
+    server = stage.start_command(["sh", "-c", command], name=program)
     port = server.port()
     clients = [stage.connect(port) for _ in range(16)]
     server.expect(r"accept failed: .* \[EMFILE\]")

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 import threading
 
 import pytest
@@ -52,6 +53,24 @@ def test_clients_are_served_side_by_side(stage: Stage, model: str) -> None:
         client.sendall(bytes([letter]))
     for letter, client in zip(b"nopqr", clients, strict=True):
         assert client.recv(1) == bytes([letter])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_out_of_descriptors_is_survived_in_peace(stage: Stage, model: str) -> None:
+    arguments = f"proactor --model {model} --port 0"
+    command = f"ulimit -n 16 && exec {sys.executable} -m yolanda run {arguments}"
+    server = stage.start_command(["sh", "-c", command], name=model)
+    port = server.port()
+    clients = [stage.connect(port) for _ in range(16)]
+    server.expect(r"accept: .* \[EMFILE\]")
+    clients[0].sendall(b"abc\n")  # those who are served are none the worse for it
+    assert clients[0].recv(10) == b"nop\n"
+    for client in clients:
+        client.close()
+    late = stage.connect(port)
+    late.sendall(b"abc\n")
+    assert late.recv(10) == b"nop\n"
+    assert sum("EMFILE" in line for line in server.lines) < 30  # and no thousand times a second
 
 
 def test_a_used_port(stage: Stage) -> None:

@@ -12,6 +12,7 @@ threads than clients.
 
 import socket
 import threading
+import time
 
 import click
 
@@ -129,7 +130,12 @@ def main(host: str, port: int, threads: int, queue: int) -> None:
             threading.Thread(target=thread_run, args=(block_queue,), daemon=True).start()
         print(f"listening on {endpoint(listener.getsockname())}\n", end="")
         while True:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:  # as many clients as descriptors: wait until some have left
+                print(f"accept failed: {explain(error)}\n", end="")
+                time.sleep(1)
+                continue
             block_queue.push(connection)
 
 

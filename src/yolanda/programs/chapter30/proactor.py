@@ -27,6 +27,9 @@ from yolanda.programs.blocking import endpoint, explain, rot13, run_program, tcp
 
 BUF_SIZE = 4096
 
+REST = 1.0
+"""Seconds until the next try, where there are as many clients as descriptors."""
+
 
 def say(text: str) -> None:
     """Print a line and the thread it is from, in one write: two threads may print at once."""
@@ -42,7 +45,8 @@ class ReactorServer:
     def __init__(self, listener: socket.socket) -> None:
         self.loop = EventLoop()
         self.listener = listener
-        self.loop.add_channel(Channel(listener.fileno(), self.can_accept))
+        self.channel = Channel(listener.fileno(), self.can_accept)
+        self.loop.add_channel(self.channel)
 
     def run(self) -> None:
         """Serve until an interrupt."""
@@ -54,6 +58,9 @@ class ReactorServer:
             connection, peer = self.listener.accept()
         except OSError as error:
             say(f"accept: {explain(error)}")
+            # It may stay readable until some client leaves: not to be asked again and again.
+            self.channel.disable_reading()
+            self.loop.call_later(REST, self.channel.enable_reading)
             return
         connection.setblocking(False)
         say(f"connection from {endpoint(peer)}")
@@ -140,6 +147,11 @@ class Proactor:
         """Accept a connection some time; the result is the socket and its peer."""
         self._start(listener, listener.accept, completed)
 
+    def start_timer(self, seconds: float, completed: Completion) -> None:
+        """Let some time pass; the result is None."""
+        done = (completed, None)
+        self.kernel.run_in_loop(self.kernel.call_later, seconds, self.completions.put, done)
+
     def start_read(self, sock: socket.socket, buffer: bytearray, completed: Completion) -> None:
         """Fill ``buffer`` with what comes; the result is how many bytes, 0 at the end."""
 
@@ -194,22 +206,27 @@ class ProactorServer:
     def __init__(self, listener: socket.socket) -> None:
         self.proactor = Proactor()
         self.listener = listener
-        self.proactor.start_accept(listener, self.accepted)
+        self.start_accept()
 
     def run(self) -> None:
         """Serve until an interrupt."""
         self.proactor.run()
 
+    def start_accept(self, _: None = None) -> None:
+        """Have the next one accepted."""
+        self.proactor.start_accept(self.listener, self.accepted)
+
     def accepted(self, result: tuple[socket.socket, object] | OSError) -> None:
         """Somebody has been accepted."""
         if isinstance(result, OSError):
             say(f"accept: {explain(result)}")
-        else:
-            connection, peer = result
-            connection.setblocking(False)
-            say(f"connection from {endpoint(peer)}")
-            ProactorConnection(self.proactor, connection).start_read()
-        self.proactor.start_accept(self.listener, self.accepted)
+            self.proactor.start_timer(REST, self.start_accept)
+            return
+        connection, peer = result
+        connection.setblocking(False)
+        say(f"connection from {endpoint(peer)}")
+        ProactorConnection(self.proactor, connection).start_read()
+        self.start_accept()
 
 
 class ProactorConnection:
