@@ -30,6 +30,7 @@ from yolanda.programs.blocking import (
     tcp_client,
     tcp_server_listen,
     udp_server,
+    visible,
     writen,
 )
 
@@ -510,3 +511,17 @@ def test_failed_says_what_was_being_done() -> None:
 def test_rot13_is_the_codec_on_letters_and_leaves_the_rest(data: bytes) -> None:
     assert rot13(data).decode("latin-1") == codecs.encode(data.decode("latin-1"), "rot13")
     assert rot13(rot13(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("Grüße, 你好\u3000世界\t!".encode(), "Grüße, 你好\u3000世界\t!"),
+        (b"two\r\nlines\n", "two\nlines\n"),
+        (b"\x1b[2J\x07\x00\r\x9b", "\\x1b[2J\\x07\\x00\\r\ufffd"),
+        ("\x9b31m\u202e\u2028".encode(), "\\x9b31m\\u202e\\u2028"),
+        (b"\xff\xe4\xb8", "\ufffd\ufffd"),
+    ],
+)
+def test_what_others_send_does_nothing_to_a_terminal(data: bytes, text: str) -> None:
+    assert visible(data) == text

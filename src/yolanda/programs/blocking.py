@@ -290,6 +290,16 @@ def rot13(data: bytes) -> bytes:
     return data.translate(_ROT13)
 
 
+def visible(data: bytes) -> str:
+    r"""Write what another process sent as text that a terminal shows, and does nothing else with.
+
+    A control character, which might clear the screen or worse, becomes ``\x1b``; the ends of lines
+    and tabulators stay.  (chapter 18)
+    """
+    text = data.decode(errors="replace").replace("\r\n", "\n")
+    return "".join(c if c.isprintable() or c in "\n\t\u3000" else ascii(c)[1:-1] for c in text)
+
+
 def endpoint(address: object) -> str:
     """Write a socket address as people do: ``127.0.0.1:43211``, ``[::1]:43211``, or a path."""
     match address:

@@ -50,7 +50,7 @@ def test_lines_are_answered_however_they_come(stage: Stage) -> None:
     server.expect_exit(0)
     assert server.lines[1:] == [
         *("Receive: g1", "Receive: g2", "Receive: ", "Receive: 网络"),
-        *("Receive: a\ufffd\x00b", "Receive: last", "client quit"),
+        *("Receive: a\ufffd\\x00b", "Receive: last", "client quit"),
     ]
     assert not os.path.exists(path)
 
@@ -158,7 +158,7 @@ def test_the_client_sends_lines_and_prints_lines(stage: Stage) -> None:
             lines = LineReader(connection.recv)
             for typed, sent, answer, shown in (
                 ("网络\n".encode(), "网络".encode(), "你好\n".encode(), "你好"),
-                (b"a\xff\r\n", b"a\xff", b"\xfe\x00b\r\n", "\ufffd\x00b"),
+                (b"a\xff\r\n", b"a\xff", b"\xfe\x00b\r\n", "\ufffd\\x00b"),
                 (b"\n", b"", b"\n", ""),
             ):
                 client.type_bytes(typed)

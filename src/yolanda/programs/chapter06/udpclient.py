@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed, resolve, run_program
+from yolanda.programs.blocking import PORT, endpoint, explain, failed, resolve, run_program, visible
 
 
 @click.command("udpclient", help=__doc__)
@@ -47,7 +47,7 @@ def main(address: str, port: int, timeout: float) -> None:
                 raise failed("sendto failed", error) from error
             print(f"send bytes: {sent}")
             try:
-                print(receive(client, server, timeout or None).decode(errors="replace"))
+                print(visible(receive(client, server, timeout or None)))
             except TimeoutError as error:
                 print(f"recvfrom failed: {explain(error)}")
                 lost += 1

@@ -12,7 +12,7 @@ many datagrams came.
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, run_program, udp_server
+from yolanda.programs.blocking import PORT, endpoint, explain, run_program, udp_server, visible
 
 
 @click.command("udpserver", help=__doc__)
@@ -40,7 +40,7 @@ def main(host: str, port: int) -> None:
             while True:
                 message, client = server.recvfrom(65535)
                 count += 1
-                print(f"received {len(message)} bytes: {message.decode(errors='replace')}")
+                print(f"received {len(message)} bytes: {visible(message)}")
                 try:
                     server.sendto(b"Hi, " + message, client)
                 except OSError as error:  # four bytes more may be too many for a datagram

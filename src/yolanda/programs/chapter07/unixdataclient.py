@@ -19,7 +19,7 @@ import tempfile
 
 import click
 
-from yolanda.programs.blocking import failed, local_address, local_server, run_program
+from yolanda.programs.blocking import failed, local_address, local_server, run_program, visible
 
 LONGEST = 1 << 20
 """Bytes to make room for; the sender's SO_SNDBUF limits a datagram, to 208 KiB by default."""
@@ -57,7 +57,7 @@ def main(local_path: str, timeout: float, bind: bool) -> None:
                 answer = client.recv(LONGEST)
             except OSError as error:
                 raise failed("recvfrom failed", error) from error
-            print(answer.decode(errors="replace"))
+            print(visible(answer))
 
 
 if __name__ == "__main__":

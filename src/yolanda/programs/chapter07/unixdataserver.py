@@ -15,7 +15,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import endpoint, explain, local_server, run_program
+from yolanda.programs.blocking import endpoint, explain, local_server, run_program, visible
 
 LONGEST = 1 << 20
 """Bytes to make room for; the sender's SO_SNDBUF limits a datagram, to 208 KiB by default."""
@@ -29,12 +29,12 @@ def main(local_path: str) -> None:
         print(f"listening on {endpoint(server.getsockname())}")
         while True:
             message, client = server.recvfrom(LONGEST)  # an empty one is a datagram, and no end
-            print(f"Receive: {message.decode(errors='replace')}")
+            print(f"Receive: {visible(message)}")
             if not client:
                 print("nobody to answer: the client has no path")
                 continue
             answer = b"Hi, " + message
-            print(f"now sending: {answer.decode(errors='replace')}")
+            print(f"now sending: {visible(answer)}")
             try:
                 server.sendto(answer, socket.MSG_DONTWAIT, client)
             except OSError as error:  # the client has gone, or does not read

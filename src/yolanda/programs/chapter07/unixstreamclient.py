@@ -16,7 +16,7 @@ from functools import partial
 
 import click
 
-from yolanda.programs.blocking import LineReader, failed, local_address, run_program
+from yolanda.programs.blocking import LineReader, failed, local_address, run_program, visible
 
 LONGEST = 1 << 20
 """Bytes that a line may have."""
@@ -52,7 +52,7 @@ def ask(connection: socket.socket) -> None:
             raise failed("read error", error) from error
         if answer is None:
             raise click.ClickException("server terminated prematurely")
-        print(answer.decode(errors="replace"))
+        print(visible(answer))
 
 
 if __name__ == "__main__":

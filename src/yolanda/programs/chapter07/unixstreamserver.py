@@ -14,7 +14,14 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import LineReader, endpoint, failed, local_server, run_program
+from yolanda.programs.blocking import (
+    LineReader,
+    endpoint,
+    failed,
+    local_server,
+    run_program,
+    visible,
+)
 
 LONGEST = 1 << 20
 """Bytes that a line may have."""
@@ -46,7 +53,7 @@ def answer_lines(connection: socket.socket) -> None:
             raise failed("read error", error) from error
         if line is None:
             return
-        print(f"Receive: {line.decode(errors='replace')}")
+        print(f"Receive: {visible(line)}")
         try:
             connection.sendall(b"Hi, " + line + b"\n")
         except OSError as error:

@@ -17,7 +17,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, failed, run_program, tcp_client
+from yolanda.programs.blocking import MAX_LINE, failed, run_program, tcp_client, visible
 
 STDIN = 0  # its descriptor
 
@@ -72,7 +72,7 @@ def show_answer(connection: socket.socket) -> bool:
     except OSError as error:
         raise failed("read error", error) from error
     if answer:
-        print(answer.decode(errors="replace"))
+        print(visible(answer))
     return bool(answer)
 
 

@@ -17,7 +17,14 @@ from types import FrameType
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, explain, run_program, tcp_server_listen
+from yolanda.programs.blocking import (
+    MAX_LINE,
+    endpoint,
+    explain,
+    run_program,
+    tcp_server_listen,
+    visible,
+)
 
 
 @click.command("graceserver", help=__doc__)
@@ -78,7 +85,7 @@ def receive(connection: socket.socket) -> bytes:
         print(f"error read: {explain(error)}")
         return b""
     if message:
-        print(f"received {len(message)} bytes: {message.decode(errors='replace')}")
+        print(f"received {len(message)} bytes: {visible(message)}")
     else:
         print("client closed")
     return message

@@ -19,6 +19,7 @@ from yolanda.programs.blocking import (
     explain,
     run_program,
     tcp_server_listen,
+    visible,
 )
 
 
@@ -54,7 +55,7 @@ def main(host: str, port: int) -> None:
 def show_reads(connection: socket.socket) -> None:
     """Print each read's size and text, until the client closes."""
     while message := connection.recv(MAX_LINE):
-        text = message.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+        text = visible(message).removesuffix("\n")
         print(f"received {len(message)} bytes: {text}")
     print("client closed")
 

@@ -17,7 +17,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, resolve, run_program
+from yolanda.programs.blocking import PORT, failed, resolve, run_program, visible
 
 
 @click.command("udpconnectclient", help=__doc__)
@@ -58,7 +58,7 @@ def main(address: str, port: int, timeout: float, connect: bool) -> None:
                 answer, _ = client.recvfrom(65535)
             except OSError as error:
                 raise failed("recvfrom failed", error) from error
-            print(answer.decode(errors="replace"))
+            print(visible(answer))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, resolve, run_program
+from yolanda.programs.blocking import PORT, failed, resolve, run_program, visible
 
 
 @click.command("udpconnectclient2", help=__doc__)
@@ -51,7 +51,7 @@ def main(address: str, port: int, timeout: float) -> None:
                 answer = client.recv(65535)
             except OSError as error:
                 raise failed("recv failed", error) from error
-            print(answer.decode(errors="replace"))
+            print(visible(answer))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,15 @@ from typing import Any
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, failed, run_program, udp_server
+from yolanda.programs.blocking import (
+    PORT,
+    endpoint,
+    explain,
+    failed,
+    run_program,
+    udp_server,
+    visible,
+)
 
 
 @click.command("udpconnectserver", help=__doc__)
@@ -48,7 +56,7 @@ def main(host: str, port: int) -> None:
                 raise failed("connect failed", error) from error
             while True:
                 count += 1
-                print(f"received {len(message)} bytes: {message.decode(errors='replace')}")
+                print(f"received {len(message)} bytes: {visible(message)}")
                 if message.startswith(b"goodbye"):
                     break
                 try:

@@ -14,7 +14,7 @@ import socket
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, endpoint, failed, resolve, run_program
+from yolanda.programs.blocking import MAX_LINE, endpoint, failed, resolve, run_program, visible
 
 
 @click.command("addressused02", help=__doc__)
@@ -56,7 +56,7 @@ def show_messages(connection: socket.socket) -> None:
     try:
         while message := connection.recv(MAX_LINE):
             count += 1
-            text = message.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+            text = visible(message).removesuffix("\n")
             print(f"received {len(message)} bytes: {text}")
         print("client closed")
     except KeyboardInterrupt:

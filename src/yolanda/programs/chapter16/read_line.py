@@ -27,6 +27,7 @@ from yolanda.programs.blocking import (
     explain,
     run_program,
     tcp_server_listen,
+    visible,
 )
 
 
@@ -112,7 +113,7 @@ def serve(connection: socket.socket, reader: str, size: int) -> None:
     watched = Watched(connection, size)
     try:
         for line in READERS[reader](watched):
-            text = line.decode(errors="replace").replace("\r", "\\r").replace("\n", "\\n")
+            text = visible(line.replace(b"\r", b"\\r").replace(b"\n", b"\\n"))
             print(f"received {len(line)} bytes: {text}")
         print(f"client closed, {watched.calls} calls of recv")
     except (OSError, ValueError) as error:

@@ -22,6 +22,7 @@ from yolanda.programs.blocking import (
     read_message,
     run_program,
     tcp_server_listen,
+    visible,
 )
 
 TEXT = 1  # the only type of message that the course has
@@ -35,7 +36,7 @@ def receive(connection: socket.socket, limit: int) -> int:
             kind, body = message
             count += 1
             what = f"{len(body)} bytes" if kind == TEXT else f"{len(body)} bytes of type {kind}"
-            print(f"received {what}: {body.decode(errors='replace').rstrip()}")
+            print(f"received {what}: {visible(body.rstrip())}")
         print("client closed")
     except TimeoutError:
         print("read timeout")

@@ -14,7 +14,7 @@ import sys
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, readn, run_program, tcp_client
+from yolanda.programs.blocking import PORT, failed, readn, run_program, tcp_client, visible
 
 
 @click.command("reliable_client01", help=__doc__)
@@ -32,7 +32,7 @@ def main(address: str, port: int) -> None:
                 answer = readn(sock, len(line))  # the echo is as long as the line
             except OSError as error:
                 raise failed("read failed", error) from error
-            print(answer.decode(errors="replace"), end="")
+            print(visible(answer), end="")
             if len(answer) < len(line):
                 raise click.ClickException("peer connection closed")
 

@@ -15,7 +15,7 @@ import time
 
 import click
 
-from yolanda.programs.blocking import PORT, failed, run_program, tcp_client
+from yolanda.programs.blocking import PORT, failed, run_program, tcp_client, visible
 
 
 @click.command("bufferclient", help=__doc__)
@@ -50,7 +50,7 @@ def main(address: str, port: int, size: int, pause: float) -> None:
             raise failed("send failure", error) from error
         try:
             while answer := sock.recv(1024):
-                print(f"received {len(answer)} bytes: {answer.decode(errors='replace').rstrip()}")
+                print(f"received {len(answer)} bytes: {visible(answer.rstrip())}")
         except OSError as error:
             raise failed("read failed", error) from error
 

@@ -18,7 +18,14 @@ from collections.abc import Callable
 
 import click
 
-from yolanda.programs.blocking import PORT, endpoint, explain, run_program, tcp_server_listen
+from yolanda.programs.blocking import (
+    PORT,
+    endpoint,
+    explain,
+    run_program,
+    tcp_server_listen,
+    visible,
+)
 
 
 def by_rcvtimeo(connection: socket.socket, size: int, timeout: float) -> bytes:
@@ -66,7 +73,7 @@ def serve(connection: socket.socket, way: str, size: int, timeout: float) -> Non
         if not data:
             print("client closed")
             return
-        print(f"received {len(data)} bytes: {data.decode(errors='replace').rstrip()}")
+        print(f"received {len(data)} bytes: {visible(data.rstrip())}")
         if data.rstrip(b"\r\n") == b"quit":  # taking one recv for one command, as the course does
             print("client quit")
             connection.sendall(b"COMMAND OK\n")

@@ -21,6 +21,7 @@ from yolanda.programs.blocking import (
     explain,
     run_program,
     tcp_server_listen,
+    visible,
 )
 
 
@@ -29,7 +30,7 @@ def serve(connection: socket.socket, limit: int) -> None:
     reader = LineReader(connection.recv, limit)
     try:
         while (line := reader.read_line()) is not None:
-            print(f"received {len(line)} bytes: {line.decode(errors='replace')}")
+            print(f"received {len(line)} bytes: {visible(line)}")
         print("client closed")
     except OSError as error:
         print(f"error read message: {explain(error)}")

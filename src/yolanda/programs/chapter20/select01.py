@@ -15,7 +15,7 @@ from functools import partial
 
 import click
 
-from yolanda.programs.blocking import MAX_LINE, LineReader, failed, run_program, tcp_client
+from yolanda.programs.blocking import MAX_LINE, LineReader, failed, run_program, tcp_client, visible
 
 STDIN_FILENO = 0
 
@@ -48,7 +48,7 @@ def talk(connection: socket.socket) -> None:
                 return  # we had said that we were done, and so is the server
             if not received:
                 raise click.ClickException("server terminated")
-            print(received.decode(errors="replace"))
+            print(visible(received))
 
         if STDIN_FILENO in readable and not send_lines(connection, keyboard):
             all_reads.remove(STDIN_FILENO)  # at its end it would be readable for ever

@@ -15,7 +15,7 @@ import sys
 import click
 
 from yolanda import Address, Buffer, EventLoop, TcpConnection, TcpServer
-from yolanda.programs.blocking import rot13, run_program
+from yolanda.programs.blocking import rot13, run_program, visible
 
 STOP_WITHIN = 1.0
 """Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
@@ -30,7 +30,7 @@ def on_message(connection: TcpConnection, buffer: Buffer) -> None:
     """Bytes have come: decode, compute and encode are here, in the thread that also reads."""
     data = buffer.retrieve_all()
     say(f"get message from tcp connection {connection.name}")
-    say(data.decode(errors="replace").rstrip("\r\n"))
+    say(visible(data.rstrip(b"\r\n")))
     connection.send(rot13(data))
 
 

@@ -16,7 +16,7 @@ import sys
 import click
 
 from yolanda import Address, Buffer, EventLoop, TcpConnection, TcpServer
-from yolanda.programs.blocking import rot13, run_program
+from yolanda.programs.blocking import rot13, run_program, visible
 
 STOP_WITHIN = 1.0
 """Seconds that Ctrl+C leaves to the clients; a second Ctrl+C leaves none."""
@@ -34,7 +34,7 @@ def on_message(connection: TcpConnection, buffer: Buffer) -> None:
     there is no more, and what a hook leaves in the buffer it finds there next time.
     """
     data = buffer.retrieve_all()
-    text = data.decode(errors="replace").rstrip("\r\n")
+    text = visible(data.rstrip(b"\r\n"))
     say(f"get message from tcp connection {connection.name}\n{text}")
     connection.send(rot13(data))
 
