@@ -251,10 +251,12 @@ def serve_app(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     def launch(
         *options: str,
         app: str = "observed_app:app",
+        port: int | None = 0,
         environment: dict[str, str] | None = None,
         **popen: Any,
     ) -> Service:
-        command = [sys.executable, "-m", "yolanda", "serve", app, "--port", "0"]
+        command = [sys.executable, "-m", "yolanda", "serve", app]
+        command += [] if port is None else ["--port", str(port)]
         command += ["--app-dir", str(PROGRAM.parent), *options]
         popen.setdefault("stdout", subprocess.DEVNULL)
         service = Service(command, cwd=tmp_path, env={**os.environ, **(environment or {})}, **popen)
