@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import select
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from yolanda.labs.stage import Stage
+from yolanda.programs.chapter19 import telnet_client
 from yolanda.programs.directory_session import DirectorySession
 
 # ---- the commands --------------------------------------------------------------------------------
@@ -203,6 +206,40 @@ def test_the_client_shows_what_comes_after_quit(stage: Stage) -> None:
     client.expect("^目 \\[2J late$")
     client.expect("no end")
     client.expect_exit(0)
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_the_last_words_of_a_server_that_hangs_up_are_heard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], turn: int
+) -> None:
+    """It resets the connection after one of the client's waits, before what is done then."""
+    reader, writer = os.pipe()
+    os.write(writer, b"typed\n")
+    os.close(writer)
+    monkeypatch.setattr(telnet_client, "STDIN", reader)
+    wait, waited = select.select, 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+
+    def select_and_reset(
+        readers: list[Any], writers: list[Any], others: list[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        nonlocal waited
+        ready = wait(readers, writers, others)
+        waited += 1
+        if waited == turn + 1:
+            server.sendall(b"I hang up\n")
+            server.close()  # with bytes unread, so it is a reset
+        return ready
+
+    with client, server:
+        client.sendall(b"never read")
+        monkeypatch.setattr(select, "select", select_and_reset)
+        with pytest.raises(ConnectionResetError):
+            telnet_client.talk(client)
+    os.close(reader)
+    assert capsys.readouterr().out == "I hang up\n"
 
 
 def test_commands_from_a_pipe_are_all_answered(stage: Stage) -> None:

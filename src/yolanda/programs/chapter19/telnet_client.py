@@ -32,7 +32,7 @@ def main(address: str, port: int, also_port: int | None) -> None:
     with tcp_client(address, also_port or port) as connection:
         try:
             talk(connection)
-        except ConnectionError as error:
+        except OSError as error:
             raise failed("server lost", error) from error
     print("server closed")
 
@@ -42,6 +42,7 @@ def talk(connection: socket.socket) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end within a character
     typed = unsent = b""
     typing, shut = True, False
+    lost: OSError | None = None
     connection.setblocking(False)
     while True:
         # No more is read from the keyboard before the server has taken what there was: a client
@@ -52,6 +53,8 @@ def talk(connection: socket.socket) -> None:
         readable, writable, _ = select.select(readers, [connection] if unsent else [], [])
         if connection in readable:
             received = connection.recv(4096)
+            if not received and lost:
+                raise lost
             if not received:
                 return
             print(printable(decoder.decode(received)), end="", flush=True)
@@ -66,16 +69,20 @@ def talk(connection: socket.socket) -> None:
                     typing = False
                     break
                 unsent += line + b"\n"
-        if connection in writable:
-            unsent = unsent[connection.send(unsent) :]
-        if not (typing or unsent or shut):
-            connection.shutdown(socket.SHUT_WR)  # answers may still come
-            shut = True
+        # A server that has hung up may have said why: what it sent before is read all the same.
+        try:
+            if connection in writable:
+                unsent = unsent[connection.send(unsent) :]
+            if not (typing or unsent or shut):
+                shut = True
+                connection.shutdown(socket.SHUT_WR)  # answers may still come
+        except OSError as error:
+            lost, typing, unsent, shut = error, False, b"", True
 
 
 def printable(text: str) -> str:
     """Leave out what would command the terminal: the server is not to be trusted that far."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+    return "".join(c for c in text if c.isprintable() or c in "\n\t\u3000")
 
 
 if __name__ == "__main__":
