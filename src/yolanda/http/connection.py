@@ -415,11 +415,15 @@ class HttpConnection:
                 body = bytes(body)
             else:
                 return False
-        length = len(body)
-        if response.has_no_body and (announced := response.announced_length) is not None:
-            length = announced  # a HEAD that knows without making it
-        framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         now = self.connection.loop.now
+        if response.extra_fields is None and not response.has_no_body:
+            fields = response.field_lines or response.content_type
+            self._emit(self._encoder.encode(response.status, fields, keep_alive, body, now))
+            return True
+        length = len(body)
+        if not body and response.has_no_body:
+            length = response.announced_length or 0  # a HEAD that knows without making it
+        framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         head = self._encoder.encode_head(response, keep_alive, now, framing)
         if response.has_no_body:
             self._emit(head)
@@ -535,9 +539,7 @@ class HttpConnection:
         length = response.announced_length
         keep_alive = self._keeps(response)
         framing = b""
-        if response.status in NO_CONTENT:
-            pass  # neither length nor coding stands for a body that cannot be (RFC 9110, 8.6)
-        elif length is not None:
+        if length is not None:
             response.bytes_left = length
             framing = b"Content-Length: %d\r\n" % response.bytes_left
         elif response.has_no_body:
@@ -619,7 +621,7 @@ class HttpConnection:
             self._recorder.position += len(data)
         if self._processing:
             self._batch.append(data)
-            if len(data) > _LARGE or len(self._batch) >= _MANY:
+            if len(data) > _LARGE:
                 self._send_batch()
         else:
             self.connection.send_in_loop(data)

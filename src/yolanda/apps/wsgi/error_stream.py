@@ -30,6 +30,7 @@ class ErrorStream(io.TextIOBase):
 
     def flush(self) -> None:
         """Log what was kept."""
-        begun, self._begun = self._begun, ""
-        if begun.strip():
-            log.error("%s", begun.rstrip())
+        if self._begun:
+            begun, self._begun = self._begun.rstrip(), ""
+            if begun:
+                log.error("%s", begun)

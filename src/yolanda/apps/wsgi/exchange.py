@@ -7,6 +7,7 @@ than the loop turns go together, and a response that is complete before the loop
 first piece needs no chunks.
 """
 
+import functools
 import io
 import logging
 import re
@@ -21,7 +22,7 @@ from yolanda.apps.wsgi.environment import Ends, EnvironmentMaker, WsgiApplicatio
 from yolanda.apps.wsgi.file_wrapper import FileWrapper, open_again
 from yolanda.http.field_lines import FieldLines, KnownFieldLines
 from yolanda.http.request import HttpRequest
-from yolanda.http.response import HttpResponse
+from yolanda.http.response import NO_CONTENT, HttpResponse
 
 log = logging.getLogger("yolanda.wsgi")
 
@@ -42,6 +43,7 @@ class WsgiExchange:
     """A request and the response that is made to it.
 
     - ``ends``: of its connection;
+    - ``tell(callback)``: has the loop call it, soon;
     - ``on_over``: called in the loop, once, when the response is out, or the application has ended
       without one.
 
@@ -68,13 +70,14 @@ class WsgiExchange:
         request: HttpRequest,
         response: HttpResponse,
         ends: Ends,
+        tell: Callable[[Callable[[], object]], object],
         on_over: Callable[[], object],
     ) -> None:
         self._request = request
         self._response = response
         self._ends = ends
         self._on_over: Callable[[], object] | None = on_over
-        self._in_loop = response.http_connection.hand_over
+        self._tell = tell
         self._pieces: deque[bytes] = deque()
         request.on_disconnect = self._handle_disconnect
         response.defer()
@@ -89,7 +92,7 @@ class WsgiExchange:
             self._known = known
             self._run(application, environments)
         if not self._ended:
-            self._in_loop(self._finish)
+            self._tell(self._finish)
 
     def start_response(
         self,
@@ -245,7 +248,7 @@ class WsgiExchange:
         response.field_lines = fields
         if fields.close:
             response.close = True
-        self._bodyless = response.has_no_body
+        self._bodyless = self._status in NO_CONTENT or self._request.line.method == "HEAD"
 
     def _fail(self) -> None:
         """Something has gone wrong: have the client know, if there is still a way."""
@@ -260,7 +263,7 @@ class WsgiExchange:
         """Ask the loop to look at what was left for it."""
         if not self._asked:
             self._asked = True
-            self._in_loop(self._advance)
+            self._tell(self._advance)
 
     def _wait_for_room(self) -> None:
         room = self._room
@@ -274,7 +277,7 @@ class WsgiExchange:
 
     def stream_body(self) -> None:
         """Let the application read the body while it comes."""
-        self._body = BodyStream(self._request, self._in_loop)
+        self._body = BodyStream(self._request, self._response.http_connection.hand_over)
 
     def _advance(self) -> None:
         """Send what the application has left here."""
@@ -338,6 +341,7 @@ class WsgiExchange:
                 room.notify()
 
 
+@functools.lru_cache(256)
 def _read_status(status: str) -> int:
     if not isinstance(status, str):
         raise TypeError(f"a status is text such as '200 OK', not {status!r}")

@@ -15,6 +15,7 @@ from yolanda.apps.wsgi.threads import Threads
 from yolanda.http.field_lines import KnownFieldLines
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
+from yolanda.reactor.event_loop import EventLoop
 
 SMALL_BODY = 1 << 20
 """Bytes of a body that is waited for before a thread is taken: a slow client then has none."""
@@ -24,16 +25,18 @@ _SMALL_BODIES = 64 << 20  # bytes of all such bodies at one time
 class WsgiHandler:
     """Calls ``application`` for each request.  Give it to an `HttpServer` with ``streaming=True``.
 
+    - ``loop``: the server's;
     - ``threads``: in how many the application may run at once;
     - ``settings``: what its environments have in common;
     - ``fields``: pairs that each response gets.
 
-    It belongs to the loop's thread, and to one loop: a server with sub-reactors cannot use it.
-    `close` ends the threads.  (PEP 3333.)
+    It belongs to the loop's thread: a server with sub-reactors cannot use it.  `close` ends the
+    threads.  (PEP 3333.)
     """
 
     def __init__(
         self,
+        loop: EventLoop,
         application: WsgiApplication,
         threads: int,
         *,
@@ -44,7 +47,7 @@ class WsgiHandler:
         self._settings = settings or Settings()
         self._fields = tuple(fields)
         KnownFieldLines(self._fields)  # raises now, and not in a thread
-        self._threads: Threads[WsgiExchange] = Threads(threads, self._make_worker)
+        self._threads: Threads[WsgiExchange] = Threads(loop, threads, self._make_worker)
         self._small_bodies = 0
         self.in_flight = 0
         """Requests that wait for a thread or have one."""
@@ -90,7 +93,7 @@ class WsgiHandler:
         ends = connection.context
         if ends is None:
             ends = connection.context = look_at_ends(connection, self._settings)
-        return WsgiExchange(request, response, ends, self._note_over)
+        return WsgiExchange(request, response, ends, self._threads.tell, self._note_over)
 
     def _note_over(self) -> None:
         self.in_flight -= 1

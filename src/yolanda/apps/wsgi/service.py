@@ -38,20 +38,21 @@ def serve_wsgi(
     """
     tls = make_tls(config)
     threads = config.threads or _THREADS_A_PROCESSOR * _processors()
-    handler = WsgiHandler(
-        application,
-        threads,
-        settings=Settings(
-            root_path=config.root_path,
-            scheme="http" if tls is None else "https",
-            proxies=make_proxies(config),
-            multithread=threads > 1,
-            multiprocess=config.workers > 1,
-        ),
-        fields=config.fields(),
-    )
     with EventLoop() as loop:
         observation = Observation(config, loop, handle, outlook)
+        handler = WsgiHandler(
+            loop,
+            application,
+            threads,
+            settings=Settings(
+                root_path=config.root_path,
+                scheme="http" if tls is None else "https",
+                proxies=make_proxies(config),
+                multithread=threads > 1,
+                multiprocess=config.workers > 1,
+            ),
+            fields=config.fields(),
+        )
         servers = make_servers(
             config,
             loop,

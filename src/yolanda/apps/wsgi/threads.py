@@ -1,18 +1,39 @@
-"""The threads in which applications run, and the line in which requests wait for them.
+"""The threads in which applications run, and the way of the work to them and back.
 
-A thread that is free waits for a lock of its own.  The last one that became free is the first to be
-woken: with few requests the same few threads work, whose caches and connections to databases are
+A thread that is free waits for a lock of its own, and the last one that became free is the first to
+be woken: with few requests the same few threads work, whose caches and connections to databases are
 warm, and those that are never needed are never started.
+
+*How many to wake?*  A request that comes alone needs a thread at once.  Of many that come together,
+the first thread may have done all before a second one has got the interpreter's lock; or it may
+wait for a database with the first of them.  Nobody knows beforehand.  So one thread is woken at the
+end of the loop's turn, when all is read that was there; and while jobs are left, the loop looks
+each millisecond whether they are being done fast enough, and wakes one more, two, four.
+
+*When to wake the loop?*  When a thread has news for it and nothing else to do.  Otherwise the loop
+would take the lock from the thread for each single response; while it looks each millisecond, it
+finds them by itself.
+
+All that is for the sake of the lock: to wake everybody for everything costs a small application
+half as much again.  Without it (free threading) a thread is woken for each job.
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from yolanda.reactor.event_loop import EventLoop
+
 log = logging.getLogger("yolanda.wsgi")
+
+_TICK = 0.001  # seconds between two looks at how it goes
+_TICKS = 5  # in which those who work must be able to do what is left
+
+_has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 
 Job = TypeVar("Job")
 
@@ -20,18 +41,31 @@ Job = TypeVar("Job")
 class Threads(Generic[Job]):
     """Up to ``count`` threads that do jobs, the first come first.
 
+    - ``loop``: where jobs come from, and news of them go to;
     - ``make_worker``: called once in each thread; what it returns is called with each of its jobs.
 
     They are daemons, so that one that never ends does not keep the process from it.
     """
 
-    def __init__(self, count: int, make_worker: Callable[[], Callable[[Job], object]]) -> None:
+    def __init__(
+        self, loop: EventLoop, count: int, make_worker: Callable[[], Callable[[Job], object]]
+    ) -> None:
         if count < 1:
             raise ValueError(f"applications need 1 thread or more, not {count}")
-        self.count = count
+        self._loop = loop
+        self._count = count
         self._make_worker = make_worker
         self._jobs: deque[Job] = deque()
-        self._lock = threading.Lock()  # guards all below
+        self._news: deque[Callable[[], object]] = deque()
+        self._hears_soon = False  # the loop was asked to look at the news
+        # The loop's own:
+        self._looks_soon = False
+        self._ticking = False  # it looks each millisecond; others read this
+        self._submitted = 0
+        self._begun = 0  # jobs that had been begun at the last tick
+        self._at_once = 1  # threads that the next tick wakes
+        # Guarded by the lock:
+        self._lock = threading.Lock()
         self._free: list[threading.Lock] = []  # each held until its thread is woken
         self._threads: list[threading.Thread] = []
         self._woken = 0  # threads on their way to the jobs
@@ -39,23 +73,81 @@ class Threads(Generic[Job]):
         self._closed = False
         self._on_idle: list[Callable[[], object]] = []
 
-    def submit(self, job: Job) -> None:
-        """Have a thread do ``job`` when there is one.  Any thread.
+    # ---- the loop's thread ---------------------------------------------------------------
 
-        Raises `RuntimeError` after `close`.
-        """
+    def submit(self, job: Job) -> None:
+        """Have a thread do ``job``.  Raises `RuntimeError` after `close`."""
+        if self._closed:
+            raise RuntimeError("these threads take no more jobs")
+        self._jobs.append(job)
+        self._submitted += 1
+        if not self._looks_soon:
+            self._looks_soon = True
+            self._loop.queue_in_loop(self._look)
+
+    def _look(self) -> None:
+        """All jobs of this turn are there: see that they are done."""
+        self._looks_soon = False
+        jobs = len(self._jobs)
+        if jobs > self._woken and not self._ticking:
+            self._wake(1 if _has_gil() else jobs - self._woken)
+            if len(self._jobs) > self._woken:
+                self._ticking = True
+                self._begun = self._submitted - jobs
+                self._at_once = 1
+                self._loop.call_later(_TICK, self._tick)
+
+    def _tick(self) -> None:
+        """See whether those who work are enough."""
+        jobs = len(self._jobs)
+        begun = self._submitted - jobs
+        if jobs > self._woken:
+            if (begun - self._begun) * _TICKS < jobs:
+                self._wake(self._at_once)
+                self._at_once *= 2
+            self._begun = begun
+            self._loop.call_later(_TICK, self._tick)
+        else:
+            self._ticking = False  # before the news are heard: later ones are announced
+        self._hear()
+
+    def _hear(self) -> None:
+        self._hears_soon = False
+        news = self._news
+        for _ in range(len(news)):  # what comes meanwhile has its time
+            try:
+                news.popleft()()
+            except Exception:
+                log.exception("what a thread has asked for raised")
+
+    def _wake(self, count: int) -> None:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("these threads take no more jobs")
-            self._jobs.append(job)
-            if len(self._jobs) <= self._woken:
-                return
-            if self._free:
+            for _ in range(min(count, len(self._jobs) - self._woken)):
+                if self._free:
+                    self._free.pop().release()
+                elif len(self._threads) < self._count:
+                    self._start_thread()
+                else:
+                    return
                 self._woken += 1
-                self._free.pop().release()
-            elif len(self._threads) < self.count:
-                self._woken += 1
-                self._start_thread()
+
+    # ---- the threads' side ---------------------------------------------------------------
+
+    def tell(self, callback: Callable[[], object]) -> None:
+        """Have the loop call ``callback()``, soon.  In one of the threads."""
+        self._news.append(callback)
+        if not (self._ticking and self._jobs):  # else it looks, or this thread has time to tell it
+            self._announce()
+
+    def _announce(self) -> None:
+        if not self._hears_soon:
+            self._hears_soon = True
+            try:
+                self._loop.queue_in_loop(self._hear)
+            except RuntimeError:
+                log.debug("the loop is closed: a thread has news for nobody")
+
+    # ---- any thread ----------------------------------------------------------------------
 
     @property
     def busy(self) -> int:
@@ -93,8 +185,8 @@ class Threads(Generic[Job]):
     def _start_thread(self) -> None:
         number = len(self._threads) + 1
         thread = threading.Thread(target=self._run, name=f"WSGI-{number}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _run(self) -> None:
         work = self._make_worker()
@@ -122,6 +214,8 @@ class Threads(Generic[Job]):
 
     def _rest(self, parked: threading.Lock) -> bool:
         """Note that a thread is free, unless a job has come meanwhile."""
+        if self._news:
+            self._announce()
         with self._lock:
             if self._jobs:
                 return False
