@@ -18,7 +18,7 @@ from rich.syntax import Syntax
 
 from yolanda import __version__, labs, programs
 from yolanda.catalogue import Catalogue, Entry, first_line
-from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
+from yolanda.labs.report import show_beside, show_introduction, show_transcripts, show_verdicts
 from yolanda.labs.stage import LabFailed, LabSkipped, Stage
 from yolanda.programs.blocking import explain
 from yolanda.programs.chapter34 import http_server01
@@ -267,8 +267,7 @@ def _list(catalogue: Catalogue) -> None:
         for entry in entries:
             module = entry.load()
             name = module.main.name if hasattr(module, "main") else entry.name
-            line = f"  [cyan]{name:<{width}}[/cyan]  {escape(first_line(module))}"
-            console.print(line, soft_wrap=True)
+            show_beside(console, f"  [cyan]{name:<{width}}[/cyan]", escape(first_line(module)))
 
 
 def _show_source(entry: Entry) -> None:

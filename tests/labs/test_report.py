@@ -1,10 +1,11 @@
 """What a lab prints."""
 
 import io
+import re
 
 from rich.console import Console
 
-from yolanda.labs.report import show_introduction, show_transcripts, show_verdicts
+from yolanda.labs.report import show_beside, show_introduction, show_transcripts, show_verdicts
 from yolanda.labs.stage import Moment, Stage, Verdict
 
 
@@ -65,6 +66,32 @@ def test_a_line_of_the_directors_begins_a_new_row_of_lines() -> None:
     out = console()
     show_transcripts(out, stage.actors, moments)
     assert "[..." not in printed(out)
+
+
+def test_no_more_than_it_saves_is_left_out() -> None:
+    with Stage() as stage:
+        stage.start_command(["true"], name="talker")
+    for count in range(15, 25):
+        out = console()
+        show_transcripts(
+            out, stage.actors, [Moment(at / 1000, 0, f"line {at}", False) for at in range(count)]
+        )
+        assert ("[..." in printed(out)) == (count > 20)
+
+
+def test_on_a_terminal_text_is_folded_between_words_and_under_itself() -> None:
+    words = "what becomes of the [bold]fourth[/bold] client"
+    for is_terminal, expected in (
+        (True, "  name  what becomes of\n        the fourth client\n"),
+        (False, "  name  what becomes of the fourth client\n"),
+    ):
+        file = io.StringIO()
+        out = Console(
+            file=file, width=25, highlight=False, force_terminal=is_terminal, color_system=None
+        )
+        show_beside(out, "  name", words)
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+        assert re.sub(" +$", "", shown, flags=re.MULTILINE) == expected
 
 
 def test_verdicts() -> None:

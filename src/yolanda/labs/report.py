@@ -11,8 +11,11 @@ from rich.text import Text
 
 from yolanda.labs.stage import Actor, Moment, Verdict
 
-_LONGEST = 16
+_LONGEST = 20
 """Lines that an actor may say in a row before those in the middle are left out."""
+
+_LEFT_IN = 8
+"""Lines that then stay at the beginning and at the end."""
 
 
 def show_introduction(console: Console, name: str, document: str) -> None:
@@ -50,10 +53,26 @@ def show_verdicts(console: Console, verdicts: list[Verdict], failure: str = "") 
         mark = "[green]seen    [/green]" if verdict.seen else lost
         evidence = escape(_visible(verdict.evidence))
         evidence = f"  [dim]({evidence})[/dim]" if evidence else ""
-        console.print(f"{mark}  {escape(verdict.claim)}{evidence}", soft_wrap=True)
+        show_beside(console, mark, f"{escape(verdict.claim)}{evidence}")
     if failure:
-        console.print(f"{lost}  {escape(failure)}", soft_wrap=True)
+        show_beside(console, lost, escape(failure))
     return bool(verdicts) and not failure and all(verdict.seen for verdict in verdicts)
+
+
+def show_beside(console: Console, head: str, text: str) -> None:
+    """Print ``text``, in rich's markup, beside ``head``.
+
+    On a terminal it is folded between words and under itself; elsewhere it stays one line, which
+    can be searched.
+    """
+    if not console.is_terminal:
+        console.print(f"{head}  {text}", soft_wrap=True)
+        return
+    columns = Table.grid(padding=(0, 2, 0, 0))
+    columns.add_column(no_wrap=True)
+    columns.add_column(overflow="fold")
+    columns.add_row(head, text)
+    console.print(columns)
 
 
 def _table(console: Console, actors: list[Actor], moments: list[Moment], *, header: bool) -> Table:
@@ -87,7 +106,7 @@ def _shortened(moments: list[Moment]) -> Iterator[Moment]:
     def close(actor: int) -> None:
         run = runs.pop(actor, [])
         if len(run) > _LONGEST:
-            middle = run[_LONGEST // 2 : -_LONGEST // 2]
+            middle = run[_LEFT_IN:-_LEFT_IN]
             hidden.update(dict.fromkeys(middle, 0))
             hidden[middle[0]] = len(middle)
 
