@@ -525,3 +525,8 @@ def test_rot13_is_the_codec_on_letters_and_leaves_the_rest(data: bytes) -> None:
 )
 def test_what_others_send_does_nothing_to_a_terminal(data: bytes, text: str) -> None:
     assert visible(data) == text
+
+
+def test_an_empty_name_of_a_host_is_seen() -> None:
+    with pytest.raises(OSError, match=r"^'': ."):
+        resolve("", 0)

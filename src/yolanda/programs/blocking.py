@@ -47,9 +47,9 @@ def resolve(
     try:
         found = socket.getaddrinfo(host, port, type=kind)
     except socket.gaierror as error:
-        raise OSError(f"{host}: {error.strerror}") from error
+        raise OSError(f"{named(host)}: {error.strerror}") from error
     except UnicodeError as error:  # too long a label, or letters that no name may have
-        raise OSError(f"{host}: not the name of a host") from error
+        raise OSError(f"{named(host)}: not the name of a host") from error
     family, _, _, _, address = found[0]
     return family, address
 
@@ -132,7 +132,7 @@ def local_server(path: str, kind: socket.SocketKind) -> Iterator[socket.socket]:
             server.bind(path)
             made = os.lstat(path)
         except OSError as error:
-            raise failed(f"bind {path} failed", error) from error
+            raise failed(f"bind {named(path)} failed", error) from error
         try:
             yield server
         finally:
@@ -309,6 +309,11 @@ def endpoint(address: object) -> str:
             return os.fsdecode(name).replace("\0", "@", 1)  # an abstract name
         case _:
             return str(address)
+
+
+def named(name: str) -> str:
+    """Write the name of a host or a file within a sentence, so that an empty one is seen, too."""
+    return name or "''"
 
 
 def explain(error: OSError) -> str:

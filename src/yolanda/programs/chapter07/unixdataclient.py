@@ -19,7 +19,14 @@ import tempfile
 
 import click
 
-from yolanda.programs.blocking import failed, local_address, local_server, run_program, visible
+from yolanda.programs.blocking import (
+    failed,
+    local_address,
+    local_server,
+    named,
+    run_program,
+    visible,
+)
 
 LONGEST = 1 << 20
 """Bytes to make room for; the sender's SO_SNDBUF limits a datagram, to 208 KiB by default."""
@@ -52,7 +59,7 @@ def main(local_path: str, timeout: float, bind: bool) -> None:
             try:
                 client.sendto(message, local_address(local_path))
             except OSError as error:
-                raise failed(f"sendto {local_path} failed", error) from error
+                raise failed(f"sendto {named(local_path)} failed", error) from error
             try:
                 answer = client.recv(LONGEST)
             except OSError as error:

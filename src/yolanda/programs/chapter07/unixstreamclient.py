@@ -16,7 +16,7 @@ from functools import partial
 
 import click
 
-from yolanda.programs.blocking import LineReader, failed, local_address, run_program, visible
+from yolanda.programs.blocking import LineReader, failed, local_address, named, run_program, visible
 
 LONGEST = 1 << 20
 """Bytes that a line may have."""
@@ -30,7 +30,7 @@ def main(local_path: str) -> None:
         try:
             connection.connect(local_address(local_path))
         except OSError as error:
-            raise failed(f"connect {local_path} failed", error) from error
+            raise failed(f"connect {named(local_path)} failed", error) from error
         try:
             ask(connection)
         except ValueError as error:

@@ -23,7 +23,7 @@ from time import sleep
 import click
 
 from yolanda import EventLoop
-from yolanda.programs.blocking import failed, run_program
+from yolanda.programs.blocking import failed, named, run_program
 
 BUF_SIZE = 512
 
@@ -121,7 +121,7 @@ def main(path: str | None, how: str, timeout: float, delay: float) -> None:
         try:
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600)
         except OSError as error:
-            raise failed(f"open file failed {path}", error) from error
+            raise failed(f"open file failed {named(path)}", error) from error
     try:
         with ThreadPoolExecutor(1) as pool:
             write_and_read_back(pool, fd, WAITS[how], timeout / 1000, delay / 1000)
