@@ -82,7 +82,7 @@ def thread_run(block_queue: BlockQueue) -> None:
     while True:
         connection = block_queue.pop()
         fd, tid = connection.fileno(), threading.get_ident()
-        print(f"get fd in thread, fd == {fd}, tid == {tid}\n", end="")
+        print(f"get fd in thread, fd=={fd}, tid == {tid}\n", end="")
         try:
             with connection:
                 loop_echo(connection)
