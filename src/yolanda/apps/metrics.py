@@ -5,6 +5,7 @@ the `Board`, and numbers become samples when somebody asks for them, whichever w
 """
 
 import importlib.metadata
+import math
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -95,7 +96,9 @@ class WorkerFigures:
     def _look(self) -> None:
         now = self._loop.time()
         self._lags = [*self._lags[1 - _MINUTE :], max(0.0, now - self._due)]
-        self._due = now + INTERVAL
+        # The rhythm is kept: one that began anew after each delay could fall in step with what
+        # blocks the loop again and again, and be due always just when it is over.
+        self._due += INTERVAL * max(1, math.ceil((now - self._due) / INTERVAL))
         self._timer = self._loop.call_at(self._due, self._look)
         self.look()
 
