@@ -945,6 +945,22 @@ def test_a_small_body_takes_no_thread_before_it_is_here(serve: Callable[..., Ser
     assert served.handler.in_flight == 0
 
 
+def test_too_many_small_bodies_are_read_while_they_come(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolanda.apps.wsgi.handler._SMALL_BODIES", 1000)
+    served = serve(reading(lambda body: f"{type(body).__name__} {len(body.read())}".encode()))
+    clients = [served.connect() for _ in range(2)]
+    for client in clients:
+        client.sendall(b"POST / HTTP/1.0\r\nContent-Length: 600\r\n\r\nabc")
+        # So that the second finds the first waiting: they are served in the order of their heads.
+        served.get()
+    for client, kind in zip(clients, (b"BytesIO", b"BufferedReader"), strict=True):
+        client.sendall(b"x" * 597)
+        assert read_all(client).endswith(b"\r\n\r\n" + kind + b" 600")
+        client.close()
+
+
 @pytest.mark.parametrize("length", [100, 2 << 20])
 def test_a_client_that_does_not_send_all_is_noticed(
     serve: Callable[..., Served], length: int

@@ -25,8 +25,12 @@ def loop() -> Iterator[EventLoop]:
         yield loop
 
 
-@pytest.fixture
-def make(loop: EventLoop) -> Iterator[Callable[..., Threads[Job]]]:
+@pytest.fixture(params=[True, False], ids=["GIL", "free"])
+def make(
+    loop: EventLoop, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Threads[Job]]]:
+    """Make threads, in each of the two ways to wake them."""
+    monkeypatch.setattr("yolanda.apps.wsgi.threads._has_gil", lambda: request.param)
     made: list[Threads[Job]] = []
 
     def make_threads(count: int, make_worker: Any = caller) -> Threads[Job]:
