@@ -125,6 +125,17 @@ def test_sighup_starts_anew(start: Start, tmp_path: Path) -> None:
     assert served.wait() == 0
 
 
+def test_signals_for_the_worker_end_nobody(start: Start, tmp_path: Path) -> None:
+    say(tmp_path, "first")
+    served = start()
+    port = serves_after(served, 1)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        served.send(number)
+    assert serves_after(served, 2) == port
+    assert get(port) == "first"
+    assert served.stop() == 0
+
+
 def test_interrupts(start: Start, tmp_path: Path) -> None:
     say(tmp_path, "first")
     served = start()

@@ -17,6 +17,8 @@ def set_up_logging(config: Config) -> None:
 
     Raises `ConfigError` for a file that cannot be used.
     """
+    # It tells of each change, as --reload does.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     if config.log_config is None:
         logging.basicConfig(format=_FORMAT, level=config.log_level.upper(), force=True)
         return

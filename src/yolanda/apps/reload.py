@@ -108,10 +108,13 @@ class Reloader(Supervisor):
 
     A process that cannot start its application, because of an error in it, or that ends by itself,
     is started again after the next change, and so is one that gets SIGHUP.  SIGTERM, SIGINT and
-    SIGQUIT end it as they do a master; a second SIGINT kills.
+    SIGQUIT end it as they do a master; a second SIGINT kills.  SIGUSR1 and SIGUSR2 are passed on.
     """
 
-    SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    SIGNALS = (
+        signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
+        signal.SIGUSR1, signal.SIGUSR2,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -209,6 +212,10 @@ class Reloader(Supervisor):
         if number == signal.SIGHUP:
             if not self._stopping:
                 self._restart()
+            return
+        if number in (signal.SIGUSR1, signal.SIGUSR2):
+            if self._worker is not None:
+                self._worker.send_signal(number)
             return
         again = self._stopping and number == signal.SIGINT and self._interrupted
         self._interrupted = self._interrupted or number == signal.SIGINT
