@@ -286,6 +286,14 @@ def test_a_copy_says_at_once_what_it_sees_and_ends_with_ctrl_c(copied: Path) -> 
     assert said(copied, "streamserver.py") == ""
 
 
+@pytest.mark.parametrize("time", ["nan", "inf"])
+def test_a_copy_refuses_a_time_that_cannot_be_waited_for(copied: Path, time: str) -> None:
+    server = run_copy(copied, "streamserver.py", "--port", "0", "--timeout", time)
+    assert (server.wait(60), server.communicate()[0]) == (2, "")
+    message = f"Invalid value for '--timeout': {time} is .*"
+    assert re.fullmatch(f"streamserver.py: error: {message}\n", said(copied, "streamserver.py"))
+
+
 def test_a_copy_has_its_help(copied: Path) -> None:
     client = run_copy(copied, "streamclient.py", "--help")
     assert client.communicate()[0].startswith("Usage: streamclient.py")

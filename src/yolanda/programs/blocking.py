@@ -347,6 +347,10 @@ def run_program(command: click.Command) -> NoReturn:
     wrong = ""
     try:
         with command.make_context(name, sys.argv[1:]) as context:
+            for parameter in command.params:
+                value = context.params.get(parameter.name or "")
+                if isinstance(value, float) and not value <= 1e9:  # inf, and nan
+                    raise click.BadParameter(f"{value} is too long a time", context, parameter)
             command.invoke(context)
         status = 0
     except click.exceptions.Exit as end:  # after --help

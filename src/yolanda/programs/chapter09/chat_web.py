@@ -28,6 +28,7 @@ import click
 
 from yolanda import Address, EventLoop, TcpServer
 from yolanda.http import HttpRequest, HttpResponse, HttpServer
+from yolanda.programs.blocking import run_program
 from yolanda.programs.chapter09.chat import TelnetDoor
 from yolanda.programs.chat.broker import Broker, check_url
 from yolanda.programs.chat.room import (
@@ -314,4 +315,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
