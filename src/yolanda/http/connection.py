@@ -418,6 +418,7 @@ class HttpConnection:
         now = self.connection.loop.now
         if response.extra_fields is None and not response.has_no_body:
             fields = response.field_lines or response.content_type
+            response.body_sent = len(body)
             self._emit(self._encoder.encode(response.status, fields, keep_alive, body, now))
             return True
         length = len(body)
