@@ -54,8 +54,8 @@ class ConfigOption(click.Option):
         attributes: dict[str, Any] = {}
         if kind is bool:
             declarations[0] = f"--{name}/--no-{name}"
-        elif get_origin(kind) is Literal:
-            attributes["type"] = click.Choice(get_args(kind))
+        elif words := _words_of(kind):
+            attributes["type"] = click.Choice(words)
         elif get_origin(kind) is tuple:
             attributes["multiple"] = True
         else:
@@ -75,6 +75,12 @@ class ConfigOption(click.Option):
         super().__init__(
             declarations, help=help_text, metavar=metadata["metavar"], default=None, **attributes
         )
+
+
+def _words_of(kind: Any) -> tuple[str, ...]:
+    """What an option can be, if that is a choice; it may also be left unsaid."""
+    choices = (part for part in (kind, *get_args(kind)) if get_origin(part) is Literal)
+    return get_args(next(choices, None))
 
 
 def _number_of(kind: Any) -> click.ParamType[Any]:

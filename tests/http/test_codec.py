@@ -457,7 +457,7 @@ def seen_request(head: bytes) -> HttpRequest:
         ("http://h/a/b?c", "/a/b", "/a/b", "c"),
         ("http://h", "/", "/", ""),
         ("http://h?q", "/", "/", "q"),
-        ("HTTPS://h:1/x", "/x", "/x", ""),
+        ("HTTPS://H/x", "/x", "/x", ""),
         ("http://h/a?b=http://c/d", "/a", "/a", "b=http://c/d"),
     ],
 )
@@ -467,6 +467,28 @@ def test_targets(target: str, path: str, raw_path: str, query: str) -> None:
     assert request.path == path
     assert request.raw_path == raw_path
     assert request.query == query
+
+
+def test_a_target_with_a_port() -> None:
+    request = seen_request(b"GET http://h:1/x HTTP/1.1\r\nHost: h:1\r\n\r\n")
+    assert request.raw_path == "/x"
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [("http://a/", "b"), ("http://a:1/", "a"), ("http://a/", "a:80"), ("http://a/", "")],
+)
+def test_a_target_and_a_host_that_differ(target: str, host: str) -> None:
+    """Also if each was seen before, beside its like."""
+    shared = SharedParsers(HttpLimits())
+    for line, field in [(target, target.split("/")[2]), ("/", host), (target, host)]:
+        decoder = RequestDecoder(shared)
+        data = f"GET {line} HTTP/1.1\r\nHost: {field}\r\n\r\n".encode()
+        if (line, field) == (target, host):
+            with pytest.raises(HttpError, match=r"400 .*target .* and Host"):
+                decoder.decode_head(data, 0)
+        else:
+            assert decoder.decode_head(data, 0) == len(data)
 
 
 def test_query_items() -> None:

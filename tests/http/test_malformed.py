@@ -302,6 +302,8 @@ def hosts() -> Iterator[Any]:
         with_host(b"X: y\rHost: a\r\n"),
         b"GET http://a/ HTTP/1.1\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nHost: a:80\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n",
@@ -696,8 +698,8 @@ def valid() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
         get(b"Range: bytes=0-1\r\nIf-Range: x\r\n"),
         b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET HTTP://b.example:80/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET https://[::1]:80/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET HTTP://B.example:80/ HTTP/1.1\r\nHost: b.example:80\r\n\r\n",
+        b"GET https://[::1]:80/ HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
         b"GET http://a?q HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /?a=b&c[]=%00|\"'{}<>\\^` HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /?" + b"a" * 8000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -772,7 +774,7 @@ def valid() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
     yield upgrade * 2 + get(b""), one * 3
     yield b"GET /a%20b HTTP/1.1\r\nHost: a\r\n\r\n", [("/a b", b"")]
     yield b"GET //b.example/../c HTTP/1.1\r\nHost: a\r\n\r\n", [("//b.example/../c", b"")]
-    yield b"GET http://b/c?d HTTP/1.1\r\nHost: a\r\n\r\n", [("/c", b"")]
+    yield b"GET http://a/c?d HTTP/1.1\r\nHost: a\r\n\r\n", [("/c", b"")]
     yield b"GET /* HTTP/1.1\r\nHost: a\r\n\r\n", [("/*", b"")]
 
 

@@ -1208,6 +1208,24 @@ def test_a_certificate_that_nobody_will_like_is_served_with_a_warning(
     plain.until_calls("completed")
 
 
+def test_a_new_certificate_that_has_expired_already_is_not_taken(
+    plain: Bench, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    last_year = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=365)
+    settings = ServerTls(authority.issue("localhost"))
+    server = plain.serve(settings, on_message=echo)
+    serial = serial_of(plain.connect(server))
+    authority.issue("localhost", not_after=last_year)
+    assert settings.reload() is False
+    assert "goes on with the certificates that it has: certificate: " in caplog.text
+    assert "localhost.pem has expired on " in caplog.text
+    assert serial_of(plain.connect(server)) == serial
+    # Where the old one is no better, there is nothing to be kept.
+    stale = ServerTls(authority.issue("localhost", not_after=last_year))
+    authority.issue("localhost", not_after=last_year)
+    assert stale.reload() is True
+
+
 # ---- clients -----------------------------------------------------------------------------
 
 

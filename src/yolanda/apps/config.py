@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from yolanda.address import Address, AddressError
+from yolanda.http.field_lines import FieldLines
 from yolanda.networks import Networks
+from yolanda.transport.shared_load import SharedLoad
 
 PREFIX = "YOLANDA_"
 """Of an option's name in the environment."""
@@ -25,6 +27,12 @@ TABLE = "[tool.yolanda]"
 """Where the options stand in pyproject.toml."""
 
 DEFAULT_PORT = 8000
+
+MOST_WORKERS = SharedLoad.PROCESSES // 2
+"""Each may have a successor beside it for a while."""
+
+_MOST_SECONDS = 1e9
+_FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
 
 
 class ConfigError(ValueError):
@@ -39,6 +47,7 @@ def _option(
     short: str | None = None,
     flag_value: str | None = None,
     least: float | None = None,
+    most: float | None = None,
     section: str = "",
 ) -> Any:
     """A field of `Config`.
@@ -46,7 +55,7 @@ def _option(
     - ``metavar``: what the command line's help calls its value;
     - ``short``: a short form on the command line;
     - ``flag_value``: what the option means there without a value;
-    - ``least``: the least number that it can be;
+    - ``least``, ``most``: the least and the greatest number that it can be;
     - ``section``: under which it is listed, and those after it.
     """
     metadata = {
@@ -55,6 +64,7 @@ def _option(
         "short": short,
         "flag_value": flag_value,
         "least": least,
+        "most": most,
         "section": section,
     }
     return field(default=default, metadata=metadata)
@@ -82,7 +92,7 @@ class Config:
         short="-b",
     )
     backlog: int = _option(
-        2048, "How many connections may wait in the kernel to be accepted.", least=1
+        2048, "How many connections may wait in the kernel to be accepted.", least=1, most=2**31 - 1
     )
     reuse_port: bool = _option(
         False, "Share the port with other processes that do the same (SO_REUSEPORT)."
@@ -104,13 +114,18 @@ class Config:
         "auto", "The event loop of an ASGI application; auto: uvloop if it is installed."
     )
     threads: int | None = _option(
-        None, "Threads in which a WSGI application runs (default: 4 a processor).", least=1
+        None,
+        "Threads in which a WSGI application runs (default: 4 a processor).",
+        least=1,
+        most=10_000,
     )
     env_file: str | None = _option(
         None, "Set variables from a file, those that are not set already.", metavar="FILE"
     )
 
-    workers: int = _option(1, "Processes that serve.", short="-w", least=1, section="Processes")
+    workers: int = _option(
+        1, "Processes that serve.", short="-w", least=1, most=MOST_WORKERS, section="Processes"
+    )
     reload: bool = _option(False, "Start anew when a source file changes; for development.")
     reload_dir: tuple[str, ...] = _option(
         (), "Watch this folder instead of --app-dir; may be repeated.", metavar="DIR"
@@ -179,8 +194,8 @@ class Config:
     ssl_ca_certs: str | None = _option(
         None, "Ask clients for certificates that these authorities have signed.", metavar="FILE"
     )
-    ssl_cert_reqs: Literal["optional", "required"] = _option(
-        "required", "Whether a client must have one."
+    ssl_cert_reqs: Literal["optional", "required"] | None = _option(
+        None, "Whether a client must have one (default: required)."
     )
     ssl_ciphers: str | None = _option(
         None, "Ciphers of TLS 1.2, as OpenSSL names them.", metavar="NAMES"
@@ -245,12 +260,22 @@ class Config:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            least = item.metadata["least"]
+            least, most = item.metadata["least"], item.metadata["most"]
             value = getattr(self, item.name)
-            if least is not None and value is not None and not value >= least:
+            if value is None:
+                continue
+            if least is not None and not value >= least:
                 raise ConfigError(f"{_shown(item.name)} is {least:g} or more, not {value}")
+            if most is None and isinstance(value, float):
+                most = _MOST_SECONDS
+            if most is not None and value > most:
+                raise ConfigError(f"{_shown(item.name)} is {most:g} or less, not {value}")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port is from 0 to 65535, not {self.port}")
+        if 0 < self.timeout_worker < 1:
+            raise ConfigError(f"--timeout-worker is 1 or more, or 0, not {self.timeout_worker}")
+        if not self.host:
+            raise ConfigError("--host is an address or a name; 0.0.0.0 and :: are all of them")
         self._check_contradictions()
         self.addresses()
         self.fields()
@@ -273,14 +298,19 @@ class Config:
             raise ConfigError("--ssl-keyfile needs --ssl-certfile")
         if self.ssl_keyfile and len(self.ssl_keyfile) != len(self.ssl_certfile):
             raise ConfigError("there are as many --ssl-keyfile as --ssl-certfile, or none")
-        if self.ssl_ca_certs and not self.ssl_certfile:
-            raise ConfigError("--ssl-ca-certs needs --ssl-certfile")
+        for name in ("ssl_ca_certs", "ssl_ciphers", "ssl_keyfile_password"):
+            if getattr(self, name) and not self.ssl_certfile:
+                raise ConfigError(f"{_shown(name)} needs --ssl-certfile")
+        if self.ssl_cert_reqs is not None and not self.ssl_ca_certs:
+            raise ConfigError("--ssl-cert-reqs needs --ssl-ca-certs")
         if self.limit_max_requests_jitter and self.limit_max_requests is None:
             raise ConfigError("--limit-max-requests-jitter needs --limit-max-requests")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(
                 f"--root-path begins with a slash and ends without one, not {self.root_path!r}"
             )
+        if not self.root_path.isprintable() or set(self.root_path) & set("?#"):
+            raise ConfigError(f"--root-path {self.root_path!r} is no path")
 
     # ---- what the options mean -----------------------------------------------------------
 
@@ -306,7 +336,7 @@ class Config:
         return own or self.unix is not None or self.fd is not None or bool(self.bind)
 
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """The fields of --header.  Raises `ConfigError` for one without a colon."""
+        """The fields of --header.  Raises `ConfigError` for what cannot be one."""
         pairs = []
         for text in self.header:
             name, colon, value = text.partition(":")
@@ -316,6 +346,12 @@ class Config:
                 pairs.append((name.strip().encode("ascii"), value.strip().encode("latin-1")))
             except UnicodeError:
                 raise ConfigError(f"--header {text!r}: not the letters of a header") from None
+            if pairs[-1][0].lower() in _FRAMING:
+                raise ConfigError(f"--header {text!r}: that is the server's to say")
+            try:
+                FieldLines(pairs[-1:])
+            except ValueError as error:
+                raise ConfigError(f"--header: {error}") from None
         return pairs
 
     def proxy_protocol_networks(self) -> list[str]:
@@ -360,7 +396,7 @@ class Config:
         for name in given:
             if name not in _TYPES:
                 raise ConfigError(f"there is no option {name!r}{_hint(name, _TYPES)}")
-        return cls(**{name: _read(name, value, name) for name, value in given.items()})
+        return cls(**{name: _read(name, value, _shown(name)) for name, value in given.items()})
 
 
 def options() -> list["dataclasses.Field[Any]"]:

@@ -12,7 +12,7 @@ from yolanda.apps.application import (
     load_application,
 )
 from yolanda.apps.asgi.service import serve_asgi
-from yolanda.apps.config import Config
+from yolanda.apps.config import Config, ConfigError
 from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.observation import Outlook
 from yolanda.apps.wsgi.service import serve_wsgi
@@ -51,9 +51,13 @@ def run_worker(
         if on_ready is not None:
             on_ready(interface.upper())
 
-    if interface == "asgi":
-        return serve_asgi(config, found, listeners, handle, outlook, tell)
-    return serve_wsgi(config, found, listeners, handle, outlook, tell)
+    serve = serve_asgi if interface == "asgi" else serve_wsgi
+    try:
+        return serve(config, found, listeners, handle, outlook, tell)
+    except ConfigError as error:  # such as a certificate that is there no more
+        if handle is None:
+            raise
+        return handle.fail(str(error))
 
 
 def find_application(config: Config, application: Any) -> tuple[Any, Interface]:

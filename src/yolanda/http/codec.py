@@ -192,7 +192,7 @@ class RequestDecoder:
 
         # llhttp has accepted the head; now for what it lets pass.
         first, second, others = piece.split(b"\r\n", 2)
-        line = shared.request_lines.get(first) or self._read_request_line(first)
+        line = shared.request_lines.get(first) or self._read_request_line(first, piece)
         if second not in shared.host_fields or (
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
@@ -239,8 +239,8 @@ class RequestDecoder:
 
     # ---- heads ---------------------------------------------------------------------------
 
-    def _read_request_line(self, text: bytes) -> RequestLine:
-        """Understand a request line, for the first time."""
+    def _read_request_line(self, text: bytes, head: bytes) -> RequestLine:
+        """Understand the request line of ``head``, for the first time."""
         try:
             method, target, version = text.decode("latin-1").split(" ")
         except ValueError:
@@ -248,10 +248,10 @@ class RequestDecoder:
         if version not in ("HTTP/1.1", "HTTP/1.0"):
             raise HttpError(505, f"version {version!r}")
         if target[0] != "/" or "#" in target:
-            _check_target(method, target)
+            _check_target(method, target, head)
         line = RequestLine(method, target, version)
         shared = self._shared
-        if len(text) <= _LONGEST_KNOWN:
+        if len(text) <= _LONGEST_KNOWN and target[0] == "/":  # others are compared with their Host
             if len(shared.request_lines) >= _KNOWN_LINES:
                 shared.request_lines.clear()
             shared.request_lines[text] = line
@@ -365,15 +365,24 @@ def _read_without_upgrade(head: bytes) -> Parser:
     return parser
 
 
-def _check_target(method: str, target: str) -> None:
-    """The forms of a target beside a plain path (RFC 9112, 3.2)."""
+def _check_target(method: str, target: str, head: bytes) -> None:
+    """The forms of a target beside a plain path (RFC 9112, 3.2).
+
+    A target with a host counts more than Host, which has to say the same.  Who says two things is
+    up to something: applications look at the one, and what stands in front perhaps at the other.
+    """
     if "#" in target:
         raise HttpError(400, "a fragment in the target")
     if target == "*" and method == "OPTIONS":
         return
     absolute = _ABSOLUTE.match(target)
-    if not absolute or absolute[1][0] == ":" or not _HOST.fullmatch(absolute[1].encode("latin-1")):
+    authority = absolute[1].encode("latin-1").lower() if absolute else b":"
+    if authority[:1] == b":" or not _HOST.fullmatch(authority):
         raise HttpError(400, f"target {target!r}")
+    field = _HOST_FIELD.search(head)
+    host = authority if field is None else field[1][5:].strip(b" \t").lower()
+    if host != authority:
+        raise HttpError(400, f"target {target!r} and Host {host!r}")
 
 
 def _judge(data: bytes, error: httptools.HttpParserError) -> HttpError:

@@ -21,7 +21,9 @@ class SharedLoad:
     `take` and `release` belong to the process that forks.
     """
 
-    def __init__(self, processes: int = 1023) -> None:
+    PROCESSES = 1023
+
+    def __init__(self, processes: int = PROCESSES) -> None:
         # The first number says how many of the others are in use, from the front.
         self._map = mmap.mmap(-1, 4 * (processes + 1))
         self._table = memoryview(self._map).cast("i")

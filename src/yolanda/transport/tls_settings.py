@@ -79,6 +79,7 @@ class _Loaded:
 
     default: ssl.SSLContext
     by_name: dict[str, ssl.SSLContext]
+    expired: dict[Path, str]  # what is to be said of those that are out of date
 
 
 class ServerTls:
@@ -134,6 +135,8 @@ class ServerTls:
         self.handshake_timeout = _checked_timeout(handshake_timeout)
         self._lock = threading.Lock()  # one reload at a time
         self._loaded = self._load()
+        for text in self._loaded.expired.values():
+            log.warning("%s", text)
 
     def __repr__(self) -> str:
         files = ", ".join(str(certificate.certificate) for certificate in self._certificates)
@@ -159,11 +162,16 @@ class ServerTls:
         """Read the files again: handshakes from now on use what is in them.  Any thread.
 
         Connections that are open go on as they are.  If something is wrong with the new files,
-        that is logged as an error, all goes on with the old ones, and the result is `False`.
+        or they have expired and the old ones had not, that is logged as an error, all goes on with
+        the old ones, and the result is `False`.
         """
         with self._lock:
             try:
-                self._loaded = self._load()
+                loaded = self._load()
+                for file, text in loaded.expired.items():
+                    if file not in self._loaded.expired:
+                        raise TlsSettingsError(f"certificate: {text}")
+                self._loaded = loaded
             except TlsSettingsError as error:
                 log.error("TLS goes on with the certificates that it has: %s", error)
                 return False
@@ -179,11 +187,18 @@ class ServerTls:
     def _load(self) -> _Loaded:
         contexts = []
         by_name: dict[str, ssl.SSLContext] = {}
+        expired: dict[Path, str] = {}
         for certificate in self._certificates:
             context = self._make_context(certificate)
             contexts.append(context)
-            for name in _names_in(certificate):
-                by_name.setdefault(name, context)
+            described = _describe(certificate)
+            for kind, name in described.get("subjectAltName", ()):
+                if kind == "DNS":
+                    by_name.setdefault(name.lower(), context)
+            end = described.get("notAfter")
+            if end is not None and ssl.cert_time_to_seconds(end) < time.time():
+                file = certificate.certificate
+                expired[file] = f"{file} has expired on {end}"
 
         def choose(wrapped: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             assert isinstance(wrapped, TlsObject)
@@ -195,7 +210,7 @@ class ServerTls:
 
         # The first meets every client; it hands those over that ask for another's name.
         contexts[0].sni_callback = choose
-        return _Loaded(contexts[0], by_name)
+        return _Loaded(contexts[0], by_name, expired)
 
     def _make_context(self, certificate: Certificate) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -329,8 +344,8 @@ def _read(option: str, file: Path) -> bytes:
         raise TlsSettingsError(f"{option}: {file}: {error.strerror}") from None
 
 
-def _names_in(certificate: Certificate) -> list[str]:
-    """The names of servers for which ``certificate`` is good, in lower case.
+def _describe(certificate: Certificate) -> dict[str, Any]:
+    """What stands in ``certificate``, as `ssl.SSLSocket.getpeercert` tells it.
 
     The standard library decodes a certificate only when it has been verified.  So a client in
     memory that trusts this very certificate is shown it.
@@ -352,10 +367,7 @@ def _names_in(certificate: Certificate) -> list[str]:
                 continue
     except ssl.SSLError as error:
         log.warning("%s is not good for a server: %s", certificate.certificate, reason_of(error))
-    described: dict[str, Any] = asking.getpeercert() or {}
-    if "notAfter" in described and ssl.cert_time_to_seconds(described["notAfter"]) < time.time():
-        log.warning("%s has expired on %s", certificate.certificate, described["notAfter"])
-    return [name.lower() for kind, name in described.get("subjectAltName", ()) if kind == "DNS"]
+    return asking.getpeercert() or {}
 
 
 def _find(by_name: dict[str, ssl.SSLContext], name: str) -> ssl.SSLContext | None:

@@ -1,6 +1,7 @@
 """What an application is told of a request before it begins: ASGI's connection scope."""
 
 from typing import Any
+from urllib.parse import quote
 
 from yolanda.address import Address
 from yolanda.apps.asgi.interface import Scope
@@ -20,6 +21,7 @@ WEBSOCKET_EXTENSIONS: dict[str, dict[str, Any]] = {"websocket.http.response": {}
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _HTTP_VERSIONS = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+_SAFE_IN_PATHS = "/!$&'()*+,;=:@%"
 _KNOWN = 4096
 _LONGEST_KNOWN = 512  # bytes of a header field that may come again
 
@@ -49,6 +51,7 @@ class ScopeMaker:
     ) -> None:
         self._state = {} if state is None else state
         self._root_path = root_path
+        self._raw_root_path = quote(root_path, safe=_SAFE_IN_PATHS).encode()
         self._scheme = scheme
         self._proxies = proxies
         self._scopes: dict[RequestLine, dict[str, Any]] = {}
@@ -101,7 +104,7 @@ class ScopeMaker:
             "method": line.method,
             "scheme": self._scheme,
             "path": self._root_path + line.path,
-            "raw_path": self._root_path.encode() + line.raw_path.encode("latin-1"),
+            "raw_path": self._raw_root_path + line.raw_path.encode("latin-1"),
             "query_string": line.target.partition("?")[2].encode("latin-1"),
             "root_path": self._root_path,
             "headers": [],
