@@ -10,9 +10,9 @@ import sys
 import time
 
 from yolanda.address import Address, bind_socket
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.process import run_servers
-from yolanda.apps.reload import Reloader, SourceFiles
+from yolanda.apps.processes.control import run_servers
+from yolanda.apps.processes.handle import WorkerHandle
+from yolanda.apps.processes.reload import Reloader, SourceFiles
 from yolanda.http import HttpServer
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse

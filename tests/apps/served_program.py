@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 from yolanda.address import Address, bind_socket
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.master import Master
-from yolanda.apps.notify import Notifier, activated_sockets
-from yolanda.apps.process import RequestLimit, run_servers
+from yolanda.apps.processes.control import RequestLimit, run_servers
+from yolanda.apps.processes.handle import WorkerHandle
+from yolanda.apps.processes.master import Master
+from yolanda.apps.processes.notify import Notifier, activated_sockets
 from yolanda.http import HttpServer
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.apps.log_writer import HELD, LogWriter, open_log
+from yolanda.apps.observation.log_writer import HELD, LogWriter, open_log
 
 from .conftest import PATIENCE, Client, Load, Service, get, wait_until
 

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from yolanda.apps.child import Child, describe_status
-from yolanda.apps.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
+from yolanda.apps.processes.child import Child, describe_status
+from yolanda.apps.processes.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
 
 Main = Callable[[WorkerHandle], int]
 Fork = Callable[..., Child]

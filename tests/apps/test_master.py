@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from yolanda.apps.master import Master
+from yolanda.apps.processes.master import Master
 
 from .conftest import Client, Load, Served, alive, get, wait_until
 

@@ -16,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from yolanda.apps.board import BOUNDS, METHODS, Board, Cell, ProcessState, cell_of, counts_of
+from yolanda.apps.observation.board import (
+    BOUNDS,
+    METHODS,
+    Board,
+    Cell,
+    ProcessState,
+    cell_of,
+    counts_of,
+)
 
 from .conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
 

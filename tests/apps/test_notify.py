@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from yolanda.apps.notify import Notifier, activated_sockets
+from yolanda.apps.processes.notify import Notifier, activated_sockets
 
 from .conftest import PATIENCE, PROGRAM, Served, get
 
@@ -163,7 +163,7 @@ def run_with(setup: str, **variables: str) -> str:
     """What `activated_sockets` says in a process whose descriptors from 3 on are as set up."""
     program = (
         f"import os, socket\n{setup}\n"
-        "from yolanda.apps.notify import activated_sockets\n"
+        "from yolanda.apps.processes.notify import activated_sockets\n"
         "os.environ['LISTEN_PID'] = str(os.getpid())\n"
         "try:\n"
         "    print([(s.fd, s.name, os.get_inheritable(s.fd)) for s in activated_sockets()])\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.apps.pid_file import PidFile
+from yolanda.apps.processes.pid_file import PidFile
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_of_many_that_find_a_stale_file_one_gets_it(tmp_path: Path) -> None:
     path.write_text("what?")
     program = (
         "import sys\n"
-        "from yolanda.apps.pid_file import PidFile\n"
+        "from yolanda.apps.processes.pid_file import PidFile\n"
         "sys.stdin.read(1)\n"
         "try:\n"
         "    with PidFile(sys.argv[1]):\n"

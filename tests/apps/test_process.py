@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from yolanda.apps.process import RequestLimit
+from yolanda.apps.processes.control import RequestLimit
 
 from .conftest import Client, Served, get, wait_until
 
@@ -14,7 +14,7 @@ INT, QUIT, TERM = signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 PROGRAM = """
 import sys
 from yolanda import EventLoop
-from yolanda.apps.process import run_servers
+from yolanda.apps.processes.control import run_servers
 from yolanda.http import HttpServer
 
 def say(text):

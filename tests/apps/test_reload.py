@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.apps.reload import SourceFiles, has_watchfiles
+from yolanda.apps.processes.reload import SourceFiles, has_watchfiles
 
 from .conftest import Client, Served, alive, get, wait_until
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from yolanda.address import Address, BoundSocket
 from yolanda.apps.config import Config, ConfigError
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.observation import Observation
-from yolanda.apps.process import RequestLimit
+from yolanda.apps.observation.outlook import Observation
+from yolanda.apps.processes.control import RequestLimit
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.http.connection import HttpHandler
 from yolanda.http.forwarded import TrustedProxies
 from yolanda.http.limits import HttpLimits

@@ -11,14 +11,14 @@ from typing import Any
 
 from yolanda.address import Address, BoundSocket, bind_socket
 from yolanda.apps.config import Config, ConfigError, env_file_of
-from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.http_servers import make_proxies, make_tls
 from yolanda.apps.log_setup import set_up_logging
-from yolanda.apps.master import Master
-from yolanda.apps.notify import Notifier, activated_sockets
-from yolanda.apps.observation import Outlook
-from yolanda.apps.pid_file import PidFile
-from yolanda.apps.reload import Reloader, SourceFiles
+from yolanda.apps.observation.outlook import Outlook
+from yolanda.apps.processes.handle import WorkerHandle
+from yolanda.apps.processes.master import Master
+from yolanda.apps.processes.notify import Notifier, activated_sockets
+from yolanda.apps.processes.pid_file import PidFile
+from yolanda.apps.processes.reload import Reloader, SourceFiles
 from yolanda.apps.worker import find_application, run_worker
 
 log = logging.getLogger("yolanda.apps")

@@ -13,8 +13,8 @@ from yolanda.apps.application import (
 )
 from yolanda.apps.asgi.service import serve_asgi
 from yolanda.apps.config import Config, ConfigError
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.observation import Outlook
+from yolanda.apps.observation.outlook import Outlook
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.apps.wsgi.service import serve_wsgi
 
 log = logging.getLogger("yolanda.apps")

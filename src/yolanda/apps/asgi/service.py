@@ -11,10 +11,10 @@ from yolanda.apps.asgi.interface import AsgiApplication
 from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
 from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.apps.config import Config, ConfigError
-from yolanda.apps.handle import START_FAILED, WorkerHandle
 from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
-from yolanda.apps.observation import Observation, Outlook
-from yolanda.apps.process import ProcessControl
+from yolanda.apps.observation.outlook import Observation, Outlook
+from yolanda.apps.processes.control import ProcessControl
+from yolanda.apps.processes.handle import START_FAILED, WorkerHandle
 from yolanda.http.connection import HttpHandler
 from yolanda.http.server import HttpServer
 from yolanda.reactor.dispatcher import DISPATCHERS

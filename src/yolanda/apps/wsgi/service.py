@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from yolanda.address import BoundSocket
 from yolanda.apps.config import Config
-from yolanda.apps.handle import WorkerHandle
 from yolanda.apps.http_servers import guarded, make_proxies, make_servers, make_tls
-from yolanda.apps.observation import Observation, Outlook
-from yolanda.apps.process import run_servers
+from yolanda.apps.observation.outlook import Observation, Outlook
+from yolanda.apps.processes.control import run_servers
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.apps.wsgi.environment import Settings, WsgiApplication
 from yolanda.apps.wsgi.handler import WsgiHandler
 from yolanda.reactor.event_loop import EventLoop

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 
 from yolanda.address import BoundSocket
-from yolanda.apps.child import Child, describe_status, set_title
-from yolanda.apps.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
-from yolanda.apps.notify import Notifier
-from yolanda.apps.supervisor import Supervisor
+from yolanda.apps.processes.child import Child, describe_status, set_title
+from yolanda.apps.processes.handle import SERVE_QUEUE, START_FAILED, WorkerHandle
+from yolanda.apps.processes.notify import Notifier
+from yolanda.apps.processes.supervisor import Supervisor
 from yolanda.transport.backoff import Backoff
 from yolanda.transport.shared_load import ProcessLoad, SharedLoad
 
@@ -76,7 +76,7 @@ class Master(Supervisor):
 
     - ``run_worker(handle)``: what each worker does, in its own process; it says ``handle.ready()``,
       goes on with ``handle.beat()``, and returns the exit status (see `WorkerHandle`, and
-      `yolanda.apps.process`, which does all of it for servers of this library);
+      `yolanda.apps.processes.control`, which does all of it for servers of this library);
     - ``workers``: how many there are to be;
     - ``listeners``: the sockets that the workers serve; the master closes them when it stops;
     - ``graceful_timeout``: seconds that a worker has for ending after SIGTERM; it is expected to

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from yolanda.apps.child import Child
-from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.processes.child import Child
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.reactor.wakeup import Wakeup
 from yolanda.transport.shared_load import ProcessLoad
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from yolanda.apps.child import Child, describe_status
-from yolanda.apps.handle import START_FAILED, WorkerHandle
-from yolanda.apps.supervisor import Supervisor
+from yolanda.apps.processes.child import Child, describe_status
+from yolanda.apps.processes.handle import START_FAILED, WorkerHandle
+from yolanda.apps.processes.supervisor import Supervisor
 
 log = logging.getLogger("yolanda.apps")
 

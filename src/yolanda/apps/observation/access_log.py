@@ -16,7 +16,7 @@ import time
 from json.encoder import encode_basestring_ascii
 from typing import Literal
 
-from yolanda.apps.log_writer import LogWriter
+from yolanda.apps.observation.log_writer import LogWriter
 from yolanda.http.exchange_recorder import ExchangeObserver
 from yolanda.http.request import HttpRequest, RequestLine
 from yolanda.http.response import HttpResponse

@@ -5,13 +5,13 @@ import os
 from collections.abc import Sequence
 
 from yolanda.address import Address, AddressError, BoundSocket, bind_socket
-from yolanda.apps.access_log import AccessLog
-from yolanda.apps.board import Board, Cell, ProcessState
 from yolanda.apps.config import Config, ConfigError
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.health import HealthCheck
-from yolanda.apps.log_writer import open_log
-from yolanda.apps.metrics import PATH, MetricsPage, WorkerFigures, check_library
+from yolanda.apps.observation.access_log import AccessLog
+from yolanda.apps.observation.board import Board, Cell, ProcessState
+from yolanda.apps.observation.health import HealthCheck
+from yolanda.apps.observation.log_writer import open_log
+from yolanda.apps.observation.metrics import PATH, MetricsPage, WorkerFigures, check_library
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.http.connection import HttpHandler
 from yolanda.http.exchange_recorder import ExchangeObserver
 from yolanda.http.request import HttpRequest

@@ -5,8 +5,8 @@ import random
 import signal
 from collections.abc import Callable, Sequence
 
-from yolanda.apps.handle import WorkerHandle
-from yolanda.apps.observation import Observation
+from yolanda.apps.observation.outlook import Observation
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.timer_queue import Timer

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from yolanda.apps.handle import WorkerHandle
+from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.transport.shared_load import ProcessLoad
 
 log = logging.getLogger("yolanda.apps")

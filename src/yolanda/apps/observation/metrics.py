@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from yolanda.apps.access_log import CLIENT_GONE
-from yolanda.apps.board import BOUNDS, Board, Cell, ProcessState, cell_of, counts_of
-from yolanda.apps.child import resident_memory
 from yolanda.apps.config import ConfigError
+from yolanda.apps.observation.access_log import CLIENT_GONE
+from yolanda.apps.observation.board import BOUNDS, Board, Cell, ProcessState, cell_of, counts_of
+from yolanda.apps.processes.child import resident_memory
 from yolanda.http.connection import HttpConnection
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse

@@ -1,0 +1,1 @@
+"""A service seen from outside: access log, metrics, probes."""
