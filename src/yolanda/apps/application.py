@@ -25,13 +25,13 @@ def load_application(name: str, *, folder: str = ".", factory: bool = False) -> 
     Raises `ApplicationError`.  An exception of the module itself is its cause.
     """
     module_name, colon, attribute = name.partition(":")
-    if not module_name or (colon and not attribute):
-        raise ApplicationError(f"an application is written MODULE:NAME, not {name!r}")
     if "/" in module_name or module_name.endswith(".py"):
         better = module_name.removesuffix(".py").strip("./").replace("/", ".")
         raise ApplicationError(
             f"{module_name!r} is a file; name its module: {better}{colon}{attribute}"
         )
+    if not all(module_name.split(".")) or (colon and not attribute):
+        raise ApplicationError(f"an application is written MODULE:NAME, not {name!r}")
     path = os.path.abspath(folder)
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -41,7 +41,7 @@ def load_application(name: str, *, folder: str = ".", factory: bool = False) -> 
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise ApplicationError(f"{module_name} cannot be imported: {error}") from error
         raise ApplicationError(f"there is no module {error.name!r} in {path}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ApplicationError(f"{module_name} cannot be imported: {error!r}") from error
     if attribute:
         for part in attribute.split("."):
@@ -61,8 +61,11 @@ def load_application(name: str, *, folder: str = ".", factory: bool = False) -> 
     if factory:
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ApplicationError(f"{name} does not make an application: {error!r}") from error
+        if inspect.iscoroutine(found):
+            found.close()
+            raise ApplicationError(f"{name} is a coroutine function, and no --factory")
     if not callable(found):
         raise ApplicationError(f"{name} is no application, but {type(found).__name__}")
     return found
