@@ -422,8 +422,8 @@ class HttpConnection:
             self._emit(self._encoder.encode(response.status, fields, keep_alive, body, now))
             return True
         length = len(body)
-        if not body and response.has_no_body:
-            length = response.announced_length or 0  # a HEAD that knows without making it
+        if response.has_no_body and (announced := response.announced_length) is not None:
+            length = announced  # a HEAD that knows without making it
         framing = b"" if response.status in NO_CONTENT else b"Content-Length: %d\r\n" % length
         head = self._encoder.encode_head(response, keep_alive, now, framing)
         if response.has_no_body:
@@ -540,7 +540,9 @@ class HttpConnection:
         length = response.announced_length
         keep_alive = self._keeps(response)
         framing = b""
-        if length is not None:
+        if response.status in NO_CONTENT:
+            pass  # neither length nor coding stands for a body that cannot be (RFC 9110, 8.6)
+        elif length is not None:
             response.bytes_left = length
             framing = b"Content-Length: %d\r\n" % response.bytes_left
         elif response.has_no_body:
@@ -622,7 +624,7 @@ class HttpConnection:
             self._recorder.position += len(data)
         if self._processing:
             self._batch.append(data)
-            if len(data) > _LARGE:
+            if len(data) > _LARGE or len(self._batch) >= _MANY:
                 self._send_batch()
         else:
             self.connection.send_in_loop(data)

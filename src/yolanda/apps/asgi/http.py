@@ -9,6 +9,7 @@ from yolanda.apps.asgi.interface import (
     ClientDisconnected,
     Exchange,
     Message,
+    as_bytes,
     unexpected,
 )
 from yolanda.http.field_lines import FieldLines, KnownFieldLines
@@ -38,6 +39,7 @@ class HttpExchange(Exchange):
     _body_told = False  # the application knows that the body has ended
     _arrived: deque[bytes] | None = None  # of the body
     _arrived_size = 0
+    _paused = False  # so much of it has arrived that no more is read
 
     def __init__(
         self, request: HttpRequest, response: HttpResponse, known: KnownFieldLines
@@ -50,6 +52,7 @@ class HttpExchange(Exchange):
             self._body_ended = False
             self._arrived = deque()
             request.on_body = self._handle_body
+            request.holds_continue = request.expects_continue
         elif request.body:
             self._arrived = deque((request.body,))
 
@@ -68,7 +71,8 @@ class HttpExchange(Exchange):
                 body = arrived.popleft() if len(arrived) == 1 else b"".join(arrived)
                 arrived.clear()
                 self._arrived_size = 0
-                self._request.resume()
+                if self._paused:
+                    self._resume()
                 self._body_told = self._body_ended
                 return {
                     "type": "http.request",
@@ -80,6 +84,10 @@ class HttpExchange(Exchange):
             if self._body_ended and not self._body_told:
                 self._body_told = True
                 return {"type": "http.request", "body": b"", "more_body": False}
+            if self._request.holds_continue:
+                self._request.holds_continue = False
+                self._look_at_the_clock()
+                self._request.send_continue()
             await self._change()
 
     async def wait_for_end(self) -> None:
@@ -147,8 +155,8 @@ class HttpExchange(Exchange):
                 "the application returned before its response to %s was complete",
                 self._request.summary,
             )
-        self._stage = _NOTHING
-        self._wake()
+        self._end()
+        self._look_at_the_clock()
         if response.started:
             response.http_connection.connection.abort()  # it must not be taken for the whole
         else:
@@ -164,7 +172,7 @@ class HttpExchange(Exchange):
     def _send_whole(self, body: bytes) -> None:
         response = self._response
         if type(body) is not bytes:
-            body = bytes(body)
+            body = as_bytes(body)
         fields = response.field_lines
         assert fields is not None
         length = fields.content_length
@@ -175,30 +183,41 @@ class HttpExchange(Exchange):
 
     async def _send_piece(self, body: bytes, more: bool) -> None:
         response = self._response
+        body = as_bytes(body)
         if not response.deferred:
             response.defer()
-        connection = response.http_connection
-        connection.connection.loop.look_at_the_clock()
-        connection.write(response, bytes(body))
+        connection = response.http_connection.connection
+        connection.loop.look_at_the_clock()
+        response.http_connection.write(response, body)
         if not more:
             if self._stage is _BODY:
                 self._complete()
             else:
                 self._stage = _TRAILERS
-        else:
-            while connection.connection.queued > HIGH_WATER and not self._gone:
-                await self._change()
-            if self._gone:
-                raise ClientDisconnected(f"the client of {self._request.summary} is gone")
+            return
+        while connection.queued > HIGH_WATER and not self._gone:
+            await self._change()
+        # Its hook comes when this step is over, and an application may make it without end.
+        if self._gone or connection.closed:
+            self._gone = True
+            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
 
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
-        self._stage = _NOTHING
-        self._wake()
+        self._end()
         response = self._response
         if response.deferred:
-            response.http_connection.connection.loop.look_at_the_clock()
+            self._look_at_the_clock()
             response.http_connection.finish(response)
+
+    def _end(self) -> None:
+        """Nothing more is expected of the application."""
+        self._stage = _NOTHING
+        self._paused = False  # what is left of the body is the connection's to read
+        self._wake()
+
+    def _look_at_the_clock(self) -> None:
+        self._response.http_connection.connection.loop.look_at_the_clock()
 
     # ---- what happens meanwhile ----------------------------------------------------------
 
@@ -209,11 +228,17 @@ class HttpExchange(Exchange):
         if piece:
             arrived.append(piece)
             self._arrived_size += len(piece)
-            if self._arrived_size > HIGH_WATER:
+            if self._arrived_size > HIGH_WATER and not self._paused:
+                self._paused = True
                 self._request.pause()
         else:
             self._body_ended = True
         self._wake()
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._look_at_the_clock()
+        self._request.resume()
 
     def _handle_disconnect(self) -> None:
         self._gone = True
