@@ -1,8 +1,10 @@
 """The applications that tests have `yolanda serve` serve, as somebody else's would be."""
 
 import asyncio
+import contextlib
 import os
 import sys
+import time
 from typing import Any
 
 
@@ -28,6 +30,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             more = message["more_body"]
             await send({"type": "http.response.body", "body": message["body"], "more_body": more})
         return
+    if path == "/stubborn":
+        say("stubborn")
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+    if path == "/thread":
+        await asyncio.to_thread(say, "in a thread")
+        await asyncio.to_thread(time.sleep, 1000)
     if path == "/exit":
         sys.exit(5)
     if path == "/exit-later":

@@ -80,6 +80,24 @@ def test_an_end_that_never_comes_is_not_waited_for(
     service.expect("the application's end took too long, and is cancelled", int(workers))
 
 
+@WORKERS
+@pytest.mark.parametrize(("path", "said"), [("/stubborn", "stubborn"), ("/thread", "in a thread")])
+def test_what_cannot_be_cancelled_does_not_keep_the_process(
+    yolanda: Callable[..., Service], workers: str, path: str, said: str
+) -> None:
+    service = yolanda("app", "--workers", workers, "--timeout-graceful-shutdown", "0.1")
+    with Client(service.port()) as client:
+        client.send(path)
+        service.expect(said)
+        status = service.stop()
+    if workers == "1":
+        assert status == 1
+        assert "most recent call first" in service.text
+    else:
+        assert status == 0
+        assert "does not end, and is killed" in service.text
+
+
 def test_a_second_signal_ends_what_hangs_at_its_end(yolanda: Callable[..., Service]) -> None:
     service = yolanda("hangs_at_end")
     get(service.port())

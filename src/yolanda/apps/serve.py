@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import faulthandler
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -36,11 +37,17 @@ def serve(application: Any, **options: Any) -> int:
     """
     unknown_first = {name: value for name, value in options.items() if value is not None}
     load_env_file(env_file_of(unknown_first, os.environ))
-    return serve_with(Config.load(unknown_first), application)
+    try:
+        return serve_with(Config.load(unknown_first), application)
+    finally:
+        faulthandler.cancel_dump_traceback_later()  # the caller's process goes on
 
 
 def serve_with(config: Config, application: Any) -> int:
-    """`serve`, with options that have been put together."""
+    """`serve`, with options that have been put together, in a process that has nothing else to do.
+
+    If the application holds that up in the end, it ends with a traceback of all threads.
+    """
     set_up_logging(config)
     make_tls(config)  # what is wrong with these is told here, and not in each worker
     make_proxies(config)

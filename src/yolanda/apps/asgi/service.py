@@ -1,6 +1,7 @@
 """One process that serves an ASGI application: the reactor inside asyncio's loop."""
 
 import asyncio
+import faulthandler
 import logging
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,8 @@ from yolanda.reactor.event_loop import EventLoop
 
 log = logging.getLogger("yolanda.asgi")
 
+_STDERR = 2
+_MARGIN = 5.0  # seconds beyond all deadlines before a process without a master ends itself
 _LAST_WORDS = 3.0  # seconds that an application has for its end, even if requests took all the rest
 
 
@@ -179,6 +182,11 @@ class _Service:
     def _stop(self, timeout: float) -> None:
         """Let what is being served end within ``timeout`` seconds."""
         self._ends_at = asyncio.get_running_loop().time() + timeout
+        if self._handle is None:
+            # A coroutine need not heed its cancellation, and a thread knows none.  A master would
+            # kill this process; without one it tells what its threads do, and leaves.
+            seconds = timeout + _LAST_WORDS + _MARGIN
+            faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
         if self._patience is not None:
             self._patience.reschedule(self._ends_at)
         if self._winding_up and timeout == 0:
