@@ -23,6 +23,8 @@ from typing import Self
 from yolanda.programs.blocking import tcp_client
 from yolanda.programs.socket_table import TcpRow, tcp_sockets
 
+_LONGEST_SPURT = 1.0  # seconds that a process may compute before it is signalled all the same
+
 
 class LabFailed(Exception):
     """What the lab waited for did not come; the text says what."""
@@ -156,11 +158,13 @@ class Actor:
         self._process.stdin.close()
 
     def interrupt(self) -> None:
-        """Send SIGINT, as Ctrl+C does."""
+        """Send SIGINT, as Ctrl+C does: to a process that waits, as people do."""
+        self._wait_until_it_waits()
         self._signal(signal.SIGINT, "[Ctrl+C]")
 
     def terminate(self) -> None:
-        """Send SIGTERM."""
+        """Send SIGTERM, to a process that waits."""
+        self._wait_until_it_waits()
         self._signal(signal.SIGTERM, "[kill]")
 
     def kill(self) -> None:
@@ -176,6 +180,16 @@ class Actor:
     def resume(self) -> None:
         """Send SIGCONT."""
         self._signal(signal.SIGCONT, "[goes on]")
+
+    def _wait_until_it_waits(self) -> None:
+        """Let it come to its next call that blocks.
+
+        Python runs a signal's handler between two instructions, or when a call is interrupted.  For
+        one that comes in the instant before a call blocks that is after the call, perhaps never.
+        """
+        deadline = time.monotonic() + _LONGEST_SPURT
+        while time.monotonic() < deadline and _runs(self.pid):
+            time.sleep(0.001)
 
     def _signal(self, number: signal.Signals, shown: str) -> None:
         if not self.running:
@@ -216,6 +230,15 @@ class Actor:
                     stream.close()
                 except BrokenPipeError:
                     continue  # what was typed and never read
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is running or ready to; no where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "R"
+    except OSError:
+        return False
 
 
 _Process = subprocess.Popen[bytes]
