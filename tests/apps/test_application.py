@@ -145,7 +145,9 @@ def test_what_it_speaks(application: Any, spoken: str) -> None:
     assert interface_of(application) == spoken
 
 
-@pytest.mark.parametrize("application", [Asgi, lambda: None, lambda a: None], ids=repr)
+@pytest.mark.parametrize(
+    "application", [Asgi, lambda: None, lambda a: None], ids=["class", "none", "one"]
+)
 def test_what_speaks_neither(application: Any) -> None:
     with pytest.raises(ApplicationError, match="--factory"):
         interface_of(application)

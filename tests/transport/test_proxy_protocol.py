@@ -114,7 +114,7 @@ def test_a_header_however_it_is_cut(name: str, cuts: list[int], stream: bytes) -
     assert decode(data + stream, cuts) == (expected, stream)
 
 
-@pytest.mark.parametrize("name", set(HEADERS) - {"very long"})
+@pytest.mark.parametrize("name", [name for name in HEADERS if name != "very long"])
 def test_a_header_byte_by_byte_is_complete_with_its_last_byte(name: str) -> None:
     data, expected = HEADERS[name]
     assert decode(data[:-1], list(range(len(data)))) == (None, b"")

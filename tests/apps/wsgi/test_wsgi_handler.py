@@ -644,7 +644,9 @@ def failing_pieces() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    "pieces", [list, lambda: [b"a", b"b"], lambda: ["text"], failing_pieces], ids=str
+    "pieces",
+    [list, lambda: [b"a", b"b"], lambda: ["text"], failing_pieces],
+    ids=["none", "two", "text", "failing"],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_close_is_always_called(
