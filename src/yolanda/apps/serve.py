@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 import faulthandler
 import logging
 import os
@@ -88,6 +89,7 @@ def _serve_with_master(
 ) -> int:
     if config.preload:
         application, _ = find_application(config, application)
+        config = dataclasses.replace(config, factory=False)  # it has made it
 
     def work(handle: WorkerHandle) -> int:
         return run_worker(config, application, listeners, handle, outlook)
