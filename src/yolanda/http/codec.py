@@ -255,6 +255,7 @@ class RequestDecoder:
             if len(shared.request_lines) >= _KNOWN_LINES:
                 shared.request_lines.clear()
             shared.request_lines[text] = line
+            line.kept = True
         return line
 
     def _check_hosts(self, head: bytes, line: RequestLine) -> None:

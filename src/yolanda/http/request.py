@@ -11,7 +11,7 @@ from yolanda.transport.tcp_connection import TcpConnection
 class RequestLine:
     """The first line of a request, understood; the requests that begin with it share it."""
 
-    __slots__ = ("method", "ordinary", "path", "raw_path", "target", "version")
+    __slots__ = ("kept", "method", "ordinary", "path", "raw_path", "target", "version")
 
     def __init__(self, method: str, target: str, version: str) -> None:
         self.method = method
@@ -21,6 +21,9 @@ class RequestLine:
         self.path = unquote(self.raw_path)
         self.ordinary = method != "HEAD" and target != "*"
         """Whether its response may have a body, and is the handler's."""
+        self.kept = False
+        """Whether the next request that begins with it is given this very object.  Others, such as
+        long ones, come only once: who keeps something by them would never find it again."""
 
 
 class HttpRequest:

@@ -113,9 +113,10 @@ class ScopeMaker:
             "state": {},
             "extensions": HTTP_EXTENSIONS,
         }
-        if len(self._scopes) >= _KNOWN:
-            self._scopes.clear()
-        self._scopes[line] = scope
+        if line.kept:
+            if len(self._scopes) >= _KNOWN:
+                self._scopes.clear()
+            self._scopes[line] = scope
         return scope
 
 

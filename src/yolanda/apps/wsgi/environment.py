@@ -116,9 +116,10 @@ class EnvironmentMaker:
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": FileWrapper,
         }
-        if len(self._begun) >= _KNOWN:
-            self._begun.clear()
-        self._begun[line] = environment
+        if line.kept:
+            if len(self._begun) >= _KNOWN:
+                self._begun.clear()
+            self._begun[line] = environment
         return environment
 
     def _correct(self, environment: Environment, request: HttpRequest, proxy: Address) -> None:
