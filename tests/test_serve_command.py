@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from click.testing import CliRunner
@@ -300,3 +300,38 @@ def test_the_reader_is_told_where(start: Callable[..., Service]) -> None:
     wait_until(lambda: "serving" in service.text)
     (line,) = service.lines
     assert re.search(r"serving http://127\.0\.0\.1:\d+/ \(ASGI; Ctrl\+C stops it\)$", line)
+
+
+# ---- the guide -----------------------------------------------------------------------------
+
+
+def table_of_options() -> str:
+    """All options as docs/applications.md shows them."""
+    lines = ["| | | |", "|---|---|---|"]
+    kinds = get_type_hints(Config)
+    for item in options():
+        metadata = item.metadata
+        if metadata["section"]:
+            lines.append(f"| **{metadata['section']}** | | |")
+        name = f"--{item.name.replace('_', '-')}"
+        shown = f"`{metadata['short']}`, `{name}`" if metadata["short"] else f"`{name}`"
+        if get_origin(kinds[item.name]) is Literal:
+            shown += " " + ", ".join(f"`{word}`" for word in get_args(kinds[item.name]))
+        elif metadata["metavar"]:
+            shown += f" {metadata['metavar']}"
+        default = item.default
+        if kinds[item.name] is bool:
+            default = "yes" if default else "no"
+        elif default in (None, (), ""):
+            default = ""
+        elif isinstance(default, float):
+            default = f"{default:g}"
+        lines.append(f"| {shown} | {default} | {metadata['help']} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_guide_has_every_option() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "applications.md").read_text()
+    _, _, rest = text.partition("with the program -->\n")
+    table, _, _ = rest.partition("<!-- end of options -->")
+    assert table.strip() == table_of_options().strip(), f"it has to be:\n{table_of_options()}"

@@ -630,6 +630,7 @@ def test_started_in_the_step_of_a_task(play):
         assert seen == []
         assert stage.runner.waiting == 1
         assert await outcome.wait() is None
+        await asyncio.sleep(0)
         assert stage.runner.waiting == 0
         assert seen[0] is not None
         assert seen[0] is not task

@@ -69,7 +69,9 @@ def test_scope(serve):
 
     async def app(scope, receive, send):
         scopes.append(scope)
+        await receive()
         await send({"type": "websocket.accept", "subprotocol": "b"})
+        await receive()
 
     served = serve(app, state={"pool": 1}, root_path="/mounted")
     websocket = served.websocket("/a%20b?q=%20", subprotocols=["a", "b"])
