@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from yolanda.apps.config import MOST_WORKERS, Config, ConfigError
+from yolanda.apps.http_servers import make_tls
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,16 @@ def test_what_makes_no_sense(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
         Config.of(options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ssl_certfile", "ssl_keyfile", "ssl_ca_certs"])
+def test_a_file_of_tls_that_is_none(name: str, tmp_path: Path) -> None:
+    good = tmp_path / "good.pem"
+    trustme.CA().issue_cert("a.test").private_key_and_cert_chain_pem.write_to_path(str(good))
+    options = {"ssl_certfile": str(good), name: str(tmp_path / "nothing.pem")}
+    option = f"--{name.replace('_', '-')}"
+    with pytest.raises(ConfigError, match=f"^{option}: .*nothing.pem: No such file"):
+        make_tls(Config.of(options))
 
 
 def test_the_place_is_named_where_it_is_written(tmp_path: Path) -> None:

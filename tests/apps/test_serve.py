@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_what_cannot_be_cancelled_does_not_keep_the_process(
     else:
         assert status == 0
         assert "does not end, and is killed" in service.text
+
+
+def test_an_address_that_is_said_twice_is_named() -> None:
+    command = [sys.executable, "-m", "yolanda", "serve", "served_application:app"]
+    with socket.socket() as holder:  # of a port that nobody else is given meanwhile
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        ended = subprocess.run(
+            [*command, "--app-dir", str(HERE), "--bind", address, "--bind", address],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert f"in use ({address})" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_second_signal_ends_what_hangs_at_its_end(yolanda: Callable[..., Service]) -> None:

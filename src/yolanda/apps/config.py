@@ -31,7 +31,7 @@ DEFAULT_PORT = 8000
 MOST_WORKERS = SharedLoad.PROCESSES // 2
 """Each may have a successor beside it for a while."""
 
-_MOST_SECONDS = 1e9
+_MOST_SECONDS = 10**9
 _FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
 
 
@@ -269,7 +269,7 @@ class Config:
             if most is None and isinstance(value, float):
                 most = _MOST_SECONDS
             if most is not None and value > most:
-                raise ConfigError(f"{_shown(item.name)} is {most:g} or less, not {value}")
+                raise ConfigError(f"{_shown(item.name)} is {most} or less, not {value}")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port is from 0 to 65535, not {self.port}")
         if 0 < self.timeout_worker < 1:

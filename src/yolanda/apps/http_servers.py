@@ -18,6 +18,12 @@ from yolanda.transport.tls_settings import Certificate, ServerTls, TlsSettingsEr
 
 _FOREVER = 10.0 * 365 * 86400  # seconds: what stands for no limit
 _ANY_SIZE = 1 << 62
+_TLS_OPTIONS = {  # by what the settings of TLS call them
+    "certificate": "--ssl-certfile",
+    "key": "--ssl-keyfile",
+    "client_ca": "--ssl-ca-certs",
+    "ciphers": "--ssl-ciphers",
+}
 
 
 def make_servers(
@@ -85,7 +91,10 @@ def make_tls(config: Config) -> ServerTls | None:
             handshake_timeout=config.timeout_handshake or _FOREVER,
         )
     except TlsSettingsError as error:
-        raise ConfigError(f"--ssl-certfile: {error}") from error
+        setting, _, reason = str(error).partition(": ")
+        option = _TLS_OPTIONS.get(setting)
+        text = f"--ssl-certfile: {error}" if option is None else f"{option}: {reason}"
+        raise ConfigError(text) from error
 
 
 def make_proxies(config: Config) -> TrustedProxies | None:

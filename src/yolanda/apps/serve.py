@@ -146,7 +146,11 @@ def _listening(config: Config) -> Iterator[list[BoundSocket]]:
         for address in addresses:  # those before one that fails are closed
             listeners.append(bind_socket(address, reuse_port=config.reuse_port))  # noqa: PERF401
         for listener in listeners:
-            listener.socket.listen(config.backlog)
+            try:
+                listener.socket.listen(config.backlog)
+            except OSError as error:  # such as the same address twice
+                text = f"{error.strerror} ({listener.address})"
+                raise OSError(error.errno, text) from error
         yield listeners
     finally:
         for listener in listeners:
