@@ -4,6 +4,7 @@ PYTHON ?= python3
 ADDRESS ?= 127.0.0.1:43211
 THREADS ?= 2
 ARGS ?=
+JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
@@ -13,7 +14,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 help:
 	@echo "make serve    run the HTTP server on $(ADDRESS)  (ADDRESS=, THREADS=, ARGS=)"
-	@echo "make test     run the tests"
+	@echo "make test     run the tests, as many at once as there are cores  (JOBS=, ARGS=)"
 	@echo "make check    formatting, lint, types and tests"
 	@echo "make format   format the code and mend what ruff can"
 	@echo "make bench    measure against nginx, uvicorn, granian, asyncio, uvloop"
@@ -24,13 +25,13 @@ serve: $(VENV)/.run
 	@$(BIN)/yolanda http $(ADDRESS) --threads $(THREADS) $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
