@@ -1,0 +1,14 @@
+"""The page as a Starlette application."""
+
+from page import PAGE
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+
+async def index(request: Request) -> HTMLResponse:
+    return HTMLResponse(PAGE)
+
+
+app = Starlette(routes=[Route("/", index)])
