@@ -118,10 +118,18 @@ class HttpExchange(Exchange):
         elif kind == "http.response.body" and stage in (_BODY, _BODY_AND_TRAILERS):
             body = message.get("body", b"")
             more = message.get("more_body", False)
-            if not more and not response.started and stage is _BODY:
-                self._send_whole(body)
-            else:
+            if more or response.started or stage is not _BODY:
                 await self._send_piece(body, more)
+            else:
+                if type(body) is not bytes:
+                    body = as_bytes(body)
+                length = response.field_lines.content_length  # type: ignore[union-attr]
+                if length is not None and length != len(body) and not response.has_no_body:
+                    raise RuntimeError(
+                        f"a body of {len(body)} bytes, whose Content-Length is {length}"
+                    )
+                response.body = body
+                self._complete()
         elif kind == "http.response.pathsend" and stage is _BODY and not response.started:
             response.file(message["path"])
             self._complete()
@@ -155,7 +163,9 @@ class HttpExchange(Exchange):
                 "the application returned before its response to %s was complete",
                 self._request.summary,
             )
-        self._end()
+        self._stage = _NOTHING
+        self._paused = False
+        self._wake()
         self._look_at_the_clock()
         if response.started:
             response.http_connection.connection.abort()  # it must not be taken for the whole
@@ -168,18 +178,6 @@ class HttpExchange(Exchange):
                 response.finish()
 
     # ---- sending -------------------------------------------------------------------------
-
-    def _send_whole(self, body: bytes) -> None:
-        response = self._response
-        if type(body) is not bytes:
-            body = as_bytes(body)
-        fields = response.field_lines
-        assert fields is not None
-        length = fields.content_length
-        if length is not None and length != len(body) and not response.has_no_body:
-            raise RuntimeError(f"a body of {len(body)} bytes, whose Content-Length is {length}")
-        response.body = body
-        self._complete()
 
     async def _send_piece(self, body: bytes, more: bool) -> None:
         response = self._response
@@ -204,17 +202,14 @@ class HttpExchange(Exchange):
 
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
-        self._end()
+        self._stage = _NOTHING
+        self._paused = False  # what is left of the body is the connection's to read
+        if self._changed is not None:
+            self._wake()
         response = self._response
         if response.deferred:
             self._look_at_the_clock()
             response.http_connection.finish(response)
-
-    def _end(self) -> None:
-        """Nothing more is expected of the application."""
-        self._stage = _NOTHING
-        self._paused = False  # what is left of the body is the connection's to read
-        self._wake()
 
     def _look_at_the_clock(self) -> None:
         self._response.http_connection.connection.loop.look_at_the_clock()

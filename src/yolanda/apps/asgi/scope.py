@@ -24,6 +24,8 @@ _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 _SAFE_IN_PATHS = "/!$&'()*+,;=:@%"
 _KNOWN = 4096
 _LONGEST_KNOWN = 512  # bytes of a header field that may come again
+_KNOWN_BLOCKS = 1024
+_LONGEST_KNOWN_BLOCK = 2048  # bytes of all fields of a request
 
 _Field = tuple[bytes, bytes]
 _Pair = tuple[str, int | None]
@@ -55,14 +57,14 @@ class ScopeMaker:
         self._scheme = scheme
         self._proxies = proxies
         self._scopes: dict[RequestLine, dict[str, Any]] = {}
-        self._headers = _KnownFields()
+        self._known_blocks = _KnownBlocks()
 
     def http(self, request: HttpRequest) -> Scope:
         """Return the scope of ``request``."""
         line = request.line
         scope = (self._scopes.get(line) or self._begin(line)).copy()
-        known_fields = self._headers
-        scope["headers"] = [known_fields[text] for text in request.head.split(b"\r\n")[1:-2]]
+        block = request.head.partition(b"\r\n")[2]
+        scope["headers"] = self._known_blocks[block].copy()
         connection = request.connection
         ends = connection.context
         if ends is None:
@@ -118,6 +120,25 @@ class ScopeMaker:
                 self._scopes.clear()
             self._scopes[line] = scope
         return scope
+
+
+class _KnownBlocks(dict[bytes, list[_Field]]):
+    """The pairs of all fields of a request, by all that follows its first line.
+
+    A client mostly sends the same fields with whatever it asks.
+    """
+
+    def __init__(self) -> None:
+        self._known_fields = _KnownFields()
+
+    def __missing__(self, block: bytes) -> list[_Field]:
+        known_fields = self._known_fields
+        fields = [known_fields[line] for line in block.split(b"\r\n")[:-2]]
+        if len(block) <= _LONGEST_KNOWN_BLOCK:
+            if len(self) >= _KNOWN_BLOCKS:
+                self.clear()
+            self[block] = fields
+        return fields
 
 
 class _KnownFields(dict[bytes, _Field]):
