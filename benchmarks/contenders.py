@@ -109,11 +109,17 @@ def _granian(port: int, folder: Path) -> list[str]:
     return [sys.executable, *command.split()]
 
 
+def _yolanda_asgi(port: int, folder: Path) -> list[str]:
+    command = f"-m yolanda serve asgi_app:app --app-dir {SERVERS} --port {port} --loop uvloop"
+    return [sys.executable, *command.split(), "--log-level", "warning", "--backlog", "4096"]
+
+
 HTTP = [
     Contender("nginx", _nginx, program="nginx"),
     Contender("uvicorn", _uvicorn, modules=("uvicorn", "uvloop", "httptools")),
     Contender("granian", _granian, modules=("granian", "uvloop")),
     Contender("yolanda", script("yolanda_http.py"), modules=("yolanda", "httptools")),
+    Contender("yolanda-asgi", _yolanda_asgi, modules=("yolanda", "httptools", "uvloop")),
 ]
 ECHO = [
     Contender("bare", script("echo_bare.py")),

@@ -10,6 +10,9 @@ Rounds = dict[str, list[Sample | None]]
 """The samples of each contender, one a round; None where it failed."""
 
 
+OURS = "yolanda"
+
+
 @dataclass(frozen=True)
 class Figure:
     """One of the figures: how it is called, and how it is taken from a sample."""
@@ -26,6 +29,7 @@ class Target:
     workload: str
     peer: str
     limit: float
+    ours: str = OURS
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,12 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
-OURS = "yolanda"
 TARGETS = [
     Target("small GET", "nginx", 1.8),
     Target("small GET", "uvicorn", 0.42),
     Target("browser's GET", "nginx", 2.5),
+    Target("small GET", "uvicorn", 0.5, "yolanda-asgi"),
+    Target("small GET", "granian", 0.5, "yolanda-asgi"),
     Target("echo of 64 bytes", "asyncio", 1.0),
     Target("echo of 64 KiB", "uvloop", 1.0),
 ]
@@ -141,15 +146,15 @@ def print_verdicts(measured: dict[tuple[str, int], Rounds]) -> None:
     print(f"\nTargets (server CPU, {TARGET_CONNECTIONS} connections, median of the rounds' ratios)")
     for target in TARGETS:
         rounds = measured.get((target.workload, TARGET_CONNECTIONS), {})
-        quiet = _quiet(rounds, OURS, target.peer)
-        found = ratio(quiet, OURS, target.peer, _processor)
+        quiet = _quiet(rounds, target.ours, target.peer)
+        found = ratio(quiet, target.ours, target.peer, _processor)
         remark = ""
         if found is None:
-            found = ratio(rounds, OURS, target.peer, _processor)
+            found = ratio(rounds, target.ours, target.peer, _processor)
             remark = "; no round was quiet"
-        elif len(quiet[OURS]) < len(rounds[OURS]):
-            remark = f"; quiet rounds: {len(quiet[OURS])} of {len(rounds[OURS])}"
-        line = f"  {target.workload}: "
+        elif len(quiet[target.ours]) < len(rounds[target.ours]):
+            remark = f"; quiet rounds: {len(quiet[target.ours])} of {len(rounds[target.ours])}"
+        line = f"  {target.workload}, {target.ours}: "
         if found is None:
             print(f"{line}not measured (target {target.limit:.2f} x {target.peer})")
             continue

@@ -15,12 +15,14 @@ import asyncio
 import contextvars
 import types
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from sys import getrefcount
 from types import CoroutineType
 from typing import Any, Protocol
 from weakref import getweakrefcount
 
+_DONE = object()
+"""What a driver yields when a coroutine has ended without waiting."""
 _BEGIN = object()
 """What a coroutine waits for that has not been stepped yet."""
 
@@ -70,17 +72,16 @@ class CoroutineRunner:
             self._hand_over(_SpareTask(loop, self._clean.copy()), coroutine, _BEGIN, outcome)
             return False
         try:
-            waited_for = spare.context.run(coroutine.send, None)
-        except StopIteration:
-            _leave_task(loop, task)
-            if getrefcount(task) != references or not spare.is_as_new(self._clean):
-                self._discard_spare()
-            return True
+            waited_for = spare.context.run(spare.step, coroutine)
         except BaseException:
             _leave_task(loop, task)
             self._discard_spare()
             raise
         _leave_task(loop, task)
+        if waited_for is _DONE:
+            if getrefcount(task) != references or not spare.is_as_new(self._clean):
+                self._discard_spare()
+            return True
         self._spare = None
         self._hand_over(spare, coroutine, waited_for, outcome)
         return False
@@ -127,6 +128,12 @@ class _SpareTask:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self.context = context
+        self._driver = driver = _drive(self)
+        driver.send(None)
+        self.step: Callable[[Coroutine[Any, Any, object]], object] = driver.send
+        """Makes the first step of a coroutine, and gives what it waits for, or `_DONE`."""
+        self.is_taken = False
+        """Whether there is a coroutine that it runs to its end."""
         self._handed_over = loop.create_future()
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._waited_for: Any = None
@@ -156,6 +163,7 @@ class _SpareTask:
         self, coroutine: Coroutine[Any, Any, object], waited_for: Any, outcome: Outcome
     ) -> None:
         """Run ``coroutine`` from now on, which waits for ``waited_for``."""
+        self.is_taken = True
         self._coroutine = coroutine
         self._waited_for = waited_for
         self._outcome = outcome
@@ -179,7 +187,7 @@ class _SpareTask:
         if coroutine is None or outcome is None:
             return  # nobody needed it
         try:
-            await _rest_of(coroutine, self._waited_for, self._blocks, thrown)
+            await _rest_of(self._driver, coroutine, self._waited_for, self._blocks, thrown)
         except GeneratorExit:  # the loop is closed, and nobody there to be told
             raise
         except asyncio.CancelledError as error:
@@ -197,27 +205,47 @@ def _begin() -> Generator[None, None, None]:
 
 
 @types.coroutine
+def _drive(spare: _SpareTask) -> Generator[Any, Any, None]:
+    """Run coroutines that are sent, one after the other, and the last one for ``spare``.
+
+    It lives as long as the spare, for a coroutine that is stepped by itself ends in a
+    `StopIteration`, which costs more than to wait for it from within another.
+    """
+    coroutine = yield
+    while True:
+        yield from coroutine
+        if spare.is_taken:
+            return
+        coroutine = yield _DONE
+
+
+@types.coroutine
 def _rest_of(
+    driver: Generator[Any, Any, None],
     coroutine: Coroutine[Any, Any, object],
     waited_for: Any,
     blocks: bool,
     thrown: BaseException | None,
 ) -> Generator[Any, Any, None]:
-    """Await the rest of ``coroutine``, whose first step waits for ``waited_for``.
+    """Await the rest of ``coroutine``, which ``driver`` runs, and which waits for ``waited_for``.
 
     - ``blocks``: that is a future, which has to be marked again;
     - ``thrown``: a cancellation that came meanwhile.
     """
-    if thrown is None:
-        if waited_for is _BEGIN:
-            yield from coroutine
+    if waited_for is _BEGIN:
+        if thrown is not None:
+            coroutine.close()
+            raise thrown
+        try:
+            waited_for = driver.send(coroutine)
+        except StopIteration:
             return
-        if blocks:
-            waited_for._asyncio_future_blocking = True
+    elif blocks and thrown is None:
+        waited_for._asyncio_future_blocking = True
     while True:
         if thrown is not None:
             try:
-                waited_for = coroutine.throw(thrown)
+                waited_for = driver.throw(thrown)
             except StopIteration:
                 return
             thrown = None
@@ -226,7 +254,7 @@ def _rest_of(
         except BaseException as error:
             thrown = error
         else:
-            yield from coroutine
+            yield from driver
             return
 
 

@@ -60,10 +60,10 @@ class AsgiHandler:
         except BaseException as error:  # also what would end a process: it is not its own
             exchange.ended(error)
         else:
-            if not ended:
-                exchange.defer()
-            elif not exchange.complete:
+            if ended:
                 exchange.ended(None)
+            else:
+                exchange.defer()
 
     def _complain(self, request: HttpRequest) -> None:
         if not self._complained:

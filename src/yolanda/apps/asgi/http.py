@@ -24,6 +24,8 @@ _BODY_AND_TRAILERS = "http.response.body, then http.response.trailers"
 _TRAILERS = "http.response.trailers"
 _NOTHING = "nothing more"
 
+_STATUSES = frozenset(range(200, 600))
+
 
 class HttpExchange(Exchange):
     """A request, as the application receives it, and the response that it sends.
@@ -56,11 +58,6 @@ class HttpExchange(Exchange):
         elif request.body:
             self._arrived = deque((request.body,))
 
-    @property
-    def complete(self) -> bool:
-        """Whether the application has sent all of its response."""
-        return self._stage is _NOTHING
-
     # ---- the application's side ----------------------------------------------------------
 
     async def receive(self) -> Message:
@@ -71,8 +68,8 @@ class HttpExchange(Exchange):
                 body = arrived.popleft() if len(arrived) == 1 else b"".join(arrived)
                 arrived.clear()
                 self._arrived_size = 0
-                if self._paused:
-                    self._resume()
+                if self._paused and self._stage is not _NOTHING:
+                    self._resume()  # else what is left of it is the connection's to read
                 self._body_told = self._body_ended
                 return {
                     "type": "http.request",
@@ -106,16 +103,16 @@ class HttpExchange(Exchange):
         if self._gone and stage is not _NOTHING:
             raise ClientDisconnected(f"the client of {self._request.summary} is gone")
         response = self._response
-        if kind == "http.response.start" and stage is _START:
+        if stage is _START and kind == "http.response.start":
             status = message["status"]
-            if not isinstance(status, int) or not 200 <= status <= 599:
+            if status not in _STATUSES:
                 raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")
             response.status = status
             response.field_lines = fields = self._known.get(message.get("headers", ()))
             if fields.close:
                 response.close = True
             self._stage = _BODY_AND_TRAILERS if message.get("trailers") else _BODY
-        elif kind == "http.response.body" and stage in (_BODY, _BODY_AND_TRAILERS):
+        elif kind == "http.response.body" and (stage is _BODY or stage is _BODY_AND_TRAILERS):
             body = message.get("body", b"")
             more = message.get("more_body", False)
             if more or response.started or stage is not _BODY:
@@ -164,7 +161,6 @@ class HttpExchange(Exchange):
                 self._request.summary,
             )
         self._stage = _NOTHING
-        self._paused = False
         self._wake()
         self._look_at_the_clock()
         if response.started:
@@ -203,7 +199,6 @@ class HttpExchange(Exchange):
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
         self._stage = _NOTHING
-        self._paused = False  # what is left of the body is the connection's to read
         if self._changed is not None:
             self._wake()
         response = self._response
