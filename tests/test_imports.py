@@ -21,10 +21,20 @@ LAYERS = [
     ("yolanda.programs",),
     ("yolanda.labs",),
     ("yolanda.catalogue", "yolanda.serve_command", "yolanda.static_command"),
+    ("yolanda.bench",),
     ("yolanda.cli", "yolanda.__main__"),
 ]
 
-EXTRAS = {"dotenv", "nats", "prometheus_client", "uvloop", "watchfiles", "websockets", "yaml"}
+EXTRAS = {
+    "dotenv",
+    "matplotlib",
+    "nats",
+    "prometheus_client",
+    "uvloop",
+    "watchfiles",
+    "websockets",
+    "yaml",
+}
 """What an extra installs."""
 
 PROGRAMS = LAYERS.index(("yolanda.programs",))

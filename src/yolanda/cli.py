@@ -30,7 +30,11 @@ _INSTALL = {
 }
 
 
-_LARGE_COMMANDS = {"serve": "yolanda.serve_command", "static": "yolanda.static_command"}
+_LARGE_COMMANDS = {
+    "bench": "yolanda.bench.command",
+    "serve": "yolanda.serve_command",
+    "static": "yolanda.static_command",
+}
 """What is imported only when it is asked for: every program of the course would wait for it."""
 
 
