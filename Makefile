@@ -17,7 +17,7 @@ help:
 	@echo "make test     run the tests, as many at once as there are cores  (JOBS=, ARGS=)"
 	@echo "make check    formatting, lint, types and tests"
 	@echo "make format   format the code and mend what ruff can"
-	@echo "make bench    measure against nginx, uvicorn, granian, asyncio, uvloop"
+	@echo "make bench    measure, and draw a report in bench-results/  (ARGS=\"--short\", ARGS=--list)"
 	@echo "make lock     choose the versions in requirements/ anew"
 	@echo "make clean    remove what was made"
 
@@ -40,14 +40,16 @@ format: $(VENV)/.dev
 dev: $(VENV)/.dev
 
 bench: $(BENCH)/.bench
-	@$(BENCH)/bin/python benchmarks/run.py $(ARGS)
+	@$(BENCH)/bin/yolanda bench $(ARGS)
 
 lock: $(VENV)/.dev
 	$(BIN)/python $(PIP) install uv
 	for name in run dev bench; do \
+	    case $$name in bench) in="requirements/run.in pyproject.toml --extra bench";; \
+	                   *) in=requirements/$$name.in;; esac; \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --no-emit-index-url --no-emit-find-links --upgrade --custom-compile-command "make lock" \
-	        requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	        $$in -o requirements/$$name.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(BENCH) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
