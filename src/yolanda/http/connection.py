@@ -53,7 +53,6 @@ class HttpConnection:
         "_batch",
         "_body",
         "_closing",
-        "_collecting",
         "_deadline",
         "_decoder",
         "_discarding",
@@ -83,11 +82,10 @@ class HttpConnection:
         # An exchange that is over when its handler returns leaves no trace in these two.
         self._request: HttpRequest | None = None  # its body or its response is not complete
         self._response: HttpResponse | None = None  # it is deferred
-        self._body: list[bytes] = []
+        self._body: list[bytes] | None = None  # pieces of what the handler is to get as a whole
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
         self._processing = False
-        self._collecting = False  # the handler is called when the request's body is complete
         self._discarding = False  # nobody wants the rest of the request's body
         self._peer_done = False
         self._draining = False
@@ -101,9 +99,9 @@ class HttpConnection:
         else:
             self._recorder = ExchangeRecorder(connection, context.on_exchange)
             connection.on_message = self._serve_observed
-        connection.on_end_of_stream = self._handle_end_of_stream
-        connection.on_connection_closed = self._handle_closed
-        connection.on_low_water = self._handle_low_water
+        connection.on_end_of_stream = _handle_end_of_stream
+        connection.on_connection_closed = _handle_closed
+        connection.on_low_water = _handle_low_water
         connection.set_water_marks(_HIGH_WATER, _LOW_WATER, pause_reading=True)
         connection.set_timeouts(write=context.limits.write_timeout)
         self._deadline = Deadline(connection.loop, self._check_time)
@@ -140,7 +138,7 @@ class HttpConnection:
         try:
             while position < size:
                 if position and connection.queued > _HIGH_WATER:
-                    break  # the client asks more than it takes; see _handle_low_water
+                    break  # the client asks more than it takes; see handle_low_water
                 if self._request is None:
                     position = decoder.decode_head(data, position)
                     request = decoder.request
@@ -162,6 +160,7 @@ class HttpConnection:
             self._refuse(error)
         finally:
             self._processing = False
+        decoder.request = None  # or an idle connection would keep what it was last asked
         batch = self._batch
         if batch:
             connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
@@ -193,8 +192,10 @@ class HttpConnection:
         if here:
             decoder.expects_continue = False
         left = decoder.body_left
-        self._collecting = not self._streaming or (left is not None and left <= here)
-        if not self._collecting:
+        if not self._streaming or (left is not None and left <= here):
+            self._body = []
+        else:
+            self._body = None
             request.body_coming = True
             request.expects_continue = decoder.expects_continue
             self._serve(request)
@@ -221,11 +222,11 @@ class HttpConnection:
         if self._discarding:
             if complete:
                 self._request = None
-        elif self._collecting:
+        elif self._body is not None:
             self._body.append(piece)
             if complete:
                 request.body = b"".join(self._body)
-                self._body = []
+                self._body = None
                 self._request = None
                 self._serve(request)
         else:
@@ -633,7 +634,8 @@ class HttpConnection:
         if self._batch:
             self.connection.send_in_loop(_joined(self._batch))
 
-    def _handle_low_water(self, connection: TcpConnection) -> None:
+    def handle_low_water(self) -> None:
+        """The client has taken most of what it had asked for."""
         if self._request is None and not self._closing:
             self._go_on()
 
@@ -688,29 +690,31 @@ class HttpConnection:
         self.connection.shutdown()
         self._deadline.at(self.connection.loop.now + self._limits.linger_timeout)
 
-    def _handle_end_of_stream(self, connection: TcpConnection) -> None:
+    def handle_end_of_stream(self) -> None:
+        """The client sends no more."""
         self._peer_done = True
         if self._decoder.body_expected and not self._discarding:
             self._refuse(HttpError(400, "the request ends in its body"))
         elif self._response is None:
             self._end_with_peer()
         elif self._response.request.on_half_close is not None:
-            connection.guard(self._response.request.on_half_close)
+            self.connection.guard(self._response.request.on_half_close)
 
-    def _handle_closed(self, connection: TcpConnection) -> None:
+    def handle_closed(self) -> None:
+        """The connection is gone."""
         self._deadline.end()
         if self._recorder is not None:
             self._recorder.close()
         request, response = self._request, self._response
         self._request = self._response = None
         self._batch = []
-        self._body = []
+        self._body = None
         self._close_iterator()
         if response is not None:
             response.finished = True
             _close_file(response.file_body)
         if request is not None and request.on_disconnect is not None:
-            connection.guard(request.on_disconnect)
+            self.connection.guard(request.on_disconnect)
 
     def _close_iterator(self) -> None:
         iterator, self._iterator = self._iterator, None
@@ -750,6 +754,22 @@ class HttpConnection:
             self._refuse(late)
         else:
             connection.close()
+
+
+# The hooks of every connection that speaks HTTP: one function for all, where a method would have
+# to be bound for each, for what happens once in a connection's life or never.
+
+
+def _handle_low_water(connection: TcpConnection) -> None:
+    connection.protocol.handle_low_water()
+
+
+def _handle_end_of_stream(connection: TcpConnection) -> None:
+    connection.protocol.handle_end_of_stream()
+
+
+def _handle_closed(connection: TcpConnection) -> None:
+    connection.protocol.handle_closed()
 
 
 def _joined(batch: list[bytes]) -> bytes:

@@ -30,7 +30,7 @@ class Deadline:
             if self._timer.when <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._fire)
+        self._timer = self._loop.call_at(when, self)
 
     def cancel(self) -> None:
         """Do not call back, unless a new time is given."""
@@ -43,7 +43,8 @@ class Deadline:
         self.cancel()
         self._callback = None
 
-    def _fire(self) -> None:
+    def __call__(self) -> None:
+        """Its timer is due.  (To be called itself saves it a bound method for each connection.)"""
         self._timer = None
         if self._callback is not None:
             self._callback()

@@ -80,17 +80,19 @@ class TcpConnection:
         "_ends_with_jobs",
         "_fd",
         "_high_water",
+        "_idle_timeout",
         "_is_high",
         "_low_water",
         "_output",
         "_pauses_when_high",
         "_peer_done",
+        "_read_timeout",
         "_reading_held",
         "_reading_wanted",
         "_sockaddr",
         "_socket",
         "_socket_send",
-        "_timeouts",
+        "_write_timeout",
         "bytes_in",
         "bytes_out",
         "context",
@@ -130,13 +132,14 @@ class TcpConnection:
         self._channel = Channel(
             self._fd,
             self._handle_edge if loop.edge_triggered else self._handle_read,
-            self._flush,
-            self._handle_hangup,
-            self._handle_exception,
+            on_hangup=self._handle_hangup,
+            on_exception=self._handle_exception,
         )
         self._output: OutputQueue | None = None  # there while something waits
         self._deadline: Deadline | None = None
-        self._timeouts: tuple[float | None, float | None, float | None] = (None, None, None)
+        self._idle_timeout: float | None = None
+        self._read_timeout: float | None = None
+        self._write_timeout: float | None = None
         self._high_water = HIGH_WATER
         self._low_water = LOW_WATER
         self._pauses_when_high = False
@@ -359,7 +362,9 @@ class TcpConnection:
         for name, seconds in (("idle", idle), ("read", read), ("write", write)):
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"the {name} time-out is more than 0 seconds, not {seconds}")
-        self._timeouts = (idle, read, write)
+        self._idle_timeout = idle
+        self._read_timeout = read
+        self._write_timeout = write
         self._watch_time()
 
     def set_no_delay(self, on: bool = True) -> None:
@@ -537,6 +542,7 @@ class TcpConnection:
     def _wait_for_room(self) -> None:
         assert self._output is not None
         if not self._channel.writing:
+            self._channel.on_write = self._flush  # only now, for most connections never wait
             self._channel.enable_writing()
             self.last_write = self.loop.now
             self._watch_time()
@@ -685,7 +691,7 @@ class TcpConnection:
 
     def _next_timeout(self) -> tuple[float, str] | None:
         """When the first time-out is due, as things stand, and which one it is."""
-        idle, read, write = self._timeouts
+        idle, read, write = self._idle_timeout, self._read_timeout, self._write_timeout
         candidates = []
         if idle is not None:
             candidates.append((max(self.last_read, self.last_write) + idle, "idle"))

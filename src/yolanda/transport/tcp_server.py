@@ -305,7 +305,7 @@ class TcpServer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = self._make_connection(loop, sock, peer)
         connection.owner = self
-        connection.on_released = self._handle_released
+        connection.on_released = _release
         self._accepted += 1
         if self._shared is not None:
             self._shared.add(1)
@@ -397,3 +397,8 @@ class TcpServer:
         log.debug("server on %s stopped", self.address)
         if self._on_stopped is not None:
             self._on_stopped()
+
+
+def _release(connection: TcpConnection) -> None:
+    """One function for all connections, and not a method bound for each."""
+    connection.owner._handle_released(connection)
