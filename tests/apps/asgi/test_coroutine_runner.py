@@ -688,7 +688,7 @@ def test_wait_is_bounded_and_close_ends_all(play):
                 await asyncio.sleep(0)
                 ended.append(1)
 
-        outcomes = await stage.start(endless(), endless(), sleep_a_little())
+        outcomes = await stage.start(endless(), endless(), asyncio.sleep(PATIENCE))
         await stage.runner.wait(0)
         assert stage.runner.waiting == 3
         await stage.runner.close()
