@@ -38,21 +38,16 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-def pytest_collection_finish() -> None:
-    """Keep what is there by now out of the search after each test.
-
-    The tests themselves and all that they import are some 200,000 objects: to go through them
-    takes longer than most tests do.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("leaks"):
         yield
         return
+    if not gc.get_freeze_count():  # at first, and after a test that forks
+        # The tests and all that they import are 200,000 objects.  To search them each time for what
+        # one test has left behind takes longer than most tests do.
+        gc.collect()
+        gc.freeze()
     descriptors = open_descriptors()
     threads = set(threading.enumerate())
     yield
@@ -69,11 +64,11 @@ class RunUntil(Protocol):
     """What the fixture `run_until` gives."""
 
     def __call__(
-        self, loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0
+        self, loop: EventLoop, condition: Callable[[], object], timeout: float = 30.0
     ) -> None: ...
 
 
-def _run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0) -> None:
+def _run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 30.0) -> None:
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, f"not within {timeout} seconds"

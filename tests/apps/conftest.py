@@ -230,6 +230,24 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         served.close()
 
 
+@pytest.fixture
+def reserve_port() -> Iterator[Callable[[], int]]:
+    """Get ports for those who must be told theirs: nobody else is given one during the test.
+
+    The kernel chooses no port that a socket is bound to, and lets a second socket bind it and
+    listen if both have SO_REUSEADDR and the first does not listen.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def reserve() -> int:
+            holder = stack.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            return int(holder.getsockname()[1])
+
+        yield reserve
+
+
 class Service(Served):
     """``yolanda serve`` with an application of ``observed_app.py``."""
 

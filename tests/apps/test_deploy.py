@@ -27,6 +27,7 @@ from .conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 Serve = Callable[..., Service]
+Reserve = Callable[[], int]
 
 
 def find_program(name: str) -> str:
@@ -35,15 +36,6 @@ def find_program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 @contextlib.contextmanager
@@ -81,7 +73,7 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[int], int]]:
+def nginx(reserve_port: Reserve, tmp_path: Path) -> Iterator[Callable[[int], int]]:
     """Start nginx before the application on a port; return nginx's own."""
     with contextlib.ExitStack() as stack:
 
@@ -90,7 +82,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[int], int]]:
             folder = tmp_path / "nginx"
             folder.mkdir(mode=0o755)
             os.chmod(tmp_path, 0o755)  # nginx's worker is another user when root starts it
-            (port,) = free_ports(1)
+            port = reserve_port()
             text = replaced(
                 (DEPLOY / "nginx.conf").read_text(),
                 ("listen 80;", f"listen 127.0.0.1:{port};"),
@@ -223,12 +215,13 @@ def exchange(port: int, data: bytes) -> bytes:
 class HaProxy:
     """HAProxy before applications that have ports which were chosen for them."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, reserve: Reserve, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder = folder
+        self._output = folder / "haproxy.out"
         self._stack = stack
-        self.web, self.tls, *self.ports = free_ports(8)
-        self.one, self.two, self.behind_tls = self.ports[:3]
-        self.metrics_one, self.metrics_two, self.metrics_tls = self.ports[3:]
+        self.web, self.tls = reserve(), reserve()
+        self.one, self.two, self.behind_tls = reserve(), reserve(), reserve()
+        self.metrics_one, self.metrics_two, self.metrics_tls = reserve(), reserve(), reserve()
 
     def start(self) -> None:
         """Start it as soon as a server behind it is up."""
@@ -249,14 +242,18 @@ class HaProxy:
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
         command = [program, "-db", "-f", str(configuration)]
-        self._stack.enter_context(running(command, self.web, self._folder / "haproxy.out"))
+        self._stack.enter_context(running(command, self.web, self._output))
+
+    def expect(self, text: str) -> None:
+        """Wait until it has said so."""
+        wait_until(lambda: text in self._output.read_text())
 
 
 @pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[HaProxy]:
+def haproxy(reserve_port: Reserve, tmp_path: Path) -> Iterator[HaProxy]:
     find_program("haproxy")
     with contextlib.ExitStack() as stack:
-        yield HaProxy(tmp_path, stack)
+        yield HaProxy(reserve_port, tmp_path, stack)
 
 
 def at(port: int, metrics: int) -> list[str]:
@@ -296,7 +293,7 @@ def test_haproxy_names_the_client_and_carries_websockets(
 
 
 def test_haproxy_turns_to_the_other_before_one_ends(serve_app: Serve, haproxy: HaProxy) -> None:
-    delay = ["--drain-delay", "5"]
+    delay = ["--drain-delay", "1000"]  # longer than it takes to find out, however slow all is
     one = serve_app(*at(haproxy.one, haproxy.metrics_one), *delay, port=None)
     two = serve_app(*at(haproxy.two, haproxy.metrics_two), *delay, port=None)
     one.expect("serving")
@@ -308,6 +305,8 @@ def test_haproxy_turns_to_the_other_before_one_ends(serve_app: Serve, haproxy: H
         load.more(50)
         one.send(signal.SIGTERM)
         one.expect("not ready any more")
+        haproxy.expect("Server app/one is DOWN")
+        one.send(signal.SIGQUIT)
         assert one.wait() == 0
         load.more(50)
     assert load.failures == []

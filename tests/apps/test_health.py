@@ -49,16 +49,12 @@ def test_the_address_of_the_metrics_answers_them_too(serve_app: Serve) -> None:
     assert get(service.address, "/readyz").split()[1] == "/readyz"
 
 
-def free_port() -> int:
-    """A port that nobody has; it is fixed where the address is not told in time."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
-
-
-def test_a_start_that_takes_long_is_alive_and_not_ready(serve_app: Serve, tmp_path: Path) -> None:
+def test_a_start_that_takes_long_is_alive_and_not_ready(
+    serve_app: Serve, reserve_port: Callable[[], int], tmp_path: Path
+) -> None:
     flag = tmp_path / "slow"
     flag.touch()
-    port = free_port()
+    port = reserve_port()  # the address is not told before it serves
     service = serve_app("--metrics", f"127.0.0.1:{port}", environment={"SLOW_START": str(flag)})
 
     def listens() -> bool:
@@ -79,7 +75,7 @@ def test_a_start_that_takes_long_is_alive_and_not_ready(serve_app: Serve, tmp_pa
 @pytest.mark.parametrize("app", ["observed_app:app", "observed_app:wsgi_app"])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_while_it_drains_it_serves_and_says_so(serve_app: Serve, app: str, workers: str) -> None:
-    options = ["--health", "--drain-delay", "2", "--metrics", "127.0.0.1:0", "-w", workers]
+    options = ["--health", "--drain-delay", "1000", "--metrics", "127.0.0.1:0", "-w", workers]
     service = serve_app(*options, app=app)
     port, metrics = service.address, service.metrics_port
     service.send(signal.SIGTERM)
@@ -88,6 +84,16 @@ def test_while_it_drains_it_serves_and_says_so(serve_app: Serve, app: str, worke
         assert probe(where, "/readyz") == (503, "draining\n")
         assert probe(where, "/healthz") == (200, "alive\n")
     assert get(port)  # on a new connection
+    service.send(signal.SIGQUIT)
+    assert service.wait() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_after_the_delay_it_ends(serve_app: Serve, workers: str) -> None:
+    service = serve_app("--drain-delay", "0.1", "-w", workers)
+    port = service.address
+    service.send(signal.SIGTERM)
+    service.expect("going on for 0.1 seconds", times=int(workers))
     assert service.wait() == 0
     with pytest.raises(ConnectionRefusedError):
         get(port)

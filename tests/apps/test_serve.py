@@ -71,47 +71,49 @@ def test_what_stops_takes_no_connection_that_it_will_not_serve(
     assert service.wait() == 0
 
 
-@WORKERS
-def test_an_end_that_never_comes_is_not_waited_for(
-    yolanda: Callable[..., Service], workers: str
-) -> None:
-    service = yolanda("hangs_at_end", "--workers", workers, "--timeout-graceful-shutdown", "0.1")
-    get(service.port())
-    assert service.stop() == 0
-    service.expect("the application's end took too long, and is cancelled", int(workers))
+def test_an_end_that_never_comes_is_not_waited_for(yolanda: Callable[..., Service]) -> None:
+    options = ["--timeout-graceful-shutdown", "0.1"]
+    one = yolanda("hangs_at_end", *options)
+    two = yolanda("hangs_at_end", *options, "--workers", "2")
+    for service in (one, two):
+        get(service.port())
+        service.send(signal.SIGTERM)
+    for service, workers in ((one, 1), (two, 2)):  # they take their time, both at once
+        assert service.wait() == 0
+        service.expect("the application's end took too long, and is cancelled", workers)
 
 
-@WORKERS
-@pytest.mark.parametrize(("path", "said"), [("/stubborn", "stubborn"), ("/thread", "in a thread")])
 def test_what_cannot_be_cancelled_does_not_keep_the_process(
-    yolanda: Callable[..., Service], workers: str, path: str, said: str
+    yolanda: Callable[..., Service],
 ) -> None:
-    service = yolanda("app", "--workers", workers, "--timeout-graceful-shutdown", "0.1")
-    with Client(service.port()) as client:
-        client.send(path)
-        service.expect(said)
-        status = service.stop()
-    if workers == "1":
-        assert status == 1
-        assert "most recent call first" in service.text
-    else:
-        assert status == 0
-        assert "does not end, and is killed" in service.text
+    options = ["--timeout-graceful-shutdown", "0.1"]
+    with contextlib.ExitStack() as stack:
+        alone, with_master = [], []
+        for workers, services in (("1", alone), ("2", with_master)):
+            for path, said in (("/stubborn", "stubborn"), ("/thread", "in a thread")):
+                service = yolanda("app", "--workers", workers, *options)
+                stack.enter_context(Client(service.port())).send(path)
+                service.expect(said)
+                service.send(signal.SIGTERM)
+                services.append(service)
+        for service in alone:  # they take their time, all at once
+            assert service.wait() == 1
+            assert "most recent call first" in service.text
+        for service in with_master:
+            assert service.wait() == 0
+            assert "does not end, and is killed" in service.text
 
 
-def test_an_address_that_is_said_twice_is_named() -> None:
+def test_an_address_that_is_said_twice_is_named(reserve_port: Callable[[], int]) -> None:
     command = [sys.executable, "-m", "yolanda", "serve", "served_application:app"]
-    with socket.socket() as holder:  # of a port that nobody else is given meanwhile
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{holder.getsockname()[1]}"
-        ended = subprocess.run(
-            [*command, "--app-dir", str(HERE), "--bind", address, "--bind", address],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    address = f"127.0.0.1:{reserve_port()}"
+    ended = subprocess.run(
+        [*command, "--app-dir", str(HERE), "--bind", address, "--bind", address],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert ended.returncode == 1
     assert f"in use ({address})" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
