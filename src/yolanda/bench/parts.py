@@ -1,5 +1,22 @@
 """The parts, in the order in which they are measured and reported."""
 
+from yolanda.bench import (
+    applications,
+    http_peers,
+    static_files,
+    tcp_peers,
+    tls,
+    websocket,
+    workers,
+)
 from yolanda.bench.part import Part
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (
+    http_peers.PART,
+    tcp_peers.PART,
+    applications.PART,
+    tls.PART,
+    static_files.PART,
+    websocket.PART,
+    workers.PART,
+)
