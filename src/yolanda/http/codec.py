@@ -9,6 +9,10 @@ message ends.  Two facts keep this file short:
 - A head that llhttp has accepted can be taken apart with ``split``.  So it is kept as it came, and
   its fields become objects only when somebody asks for them.
 
+And one makes it fast: *a head is a line and a block of fields, and neither changes what the other
+means* (where there is no body and no upgrade).  Clients repeat both, so those that llhttp has
+accepted are remembered, and a head made of two that are known is accepted unread.
+
 What llhttp lets pass although it could be read in two ways is refused here (RFC 9112 throughout).
 """
 
@@ -23,7 +27,7 @@ from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.field_lines import FieldLines
 from yolanda.http.headers import Headers, check_value
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest, RequestLine
+from yolanda.http.request import FieldBlock, HttpRequest, RequestLine
 from yolanda.http.response import HttpResponse
 
 _END = b"\r\n\r\n"
@@ -47,7 +51,9 @@ _OWN_FIELDS = {"content-length", "content-type", "connection"}  # written by the
 
 _CHUNK_OVERHEAD = 32  # bytes that a chunk may take beside its data: size, extensions, line ends
 _KNOWN_LINES = 1024
-_LONGEST_KNOWN = 256
+_LONGEST_KNOWN = 256  # bytes of a line
+_LONGEST_KNOWN_BLOCK = 2048
+_LONGEST_KNOWN_HEAD = _LONGEST_KNOWN + 2 + _LONGEST_KNOWN_BLOCK
 _KNOWN_HEADS = 1024
 
 
@@ -85,11 +91,14 @@ class SharedParsers:
     """What the request decoders of one loop share: limits, a parser, and what they have seen.
 
     A parser holds nothing between two messages, so one serves all connections whose requests come
-    in one piece, and an idle connection needs none.  The same few request lines and Host fields
-    come again and again, from all clients; those that were found to be right are kept.
+    in one piece, and an idle connection needs none.  The same few request lines, blocks of fields
+    and Host fields come again and again; those that were found to be right are kept.
     """
 
-    __slots__ = ("host_fields", "limits", "parser", "request_lines", "size_to_check")
+    __slots__ = (
+        "field_blocks", "host_fields", "limits", "longest_block", "parser", "request_lines",
+        "size_to_check",
+    )  # fmt: skip
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
@@ -97,8 +106,14 @@ class SharedParsers:
             limits.request_line_size, limits.head_size, 4 * limits.header_count
         )
         """A head of at most so many bytes is within all limits: a field takes 4 bytes or more."""
+        self.longest_block = min(
+            _LONGEST_KNOWN_BLOCK, limits.head_size - _LONGEST_KNOWN - len(b"\r\n")
+        )
+        """Bytes of a block that is within the limits with whatever line that is kept."""
         self.parser = Parser()
         self.request_lines: dict[bytes, RequestLine] = {}
+        self.field_blocks: dict[bytes, FieldBlock] = {}
+        """Of requests of HTTP/1.1 that have no body and offer no upgrade."""
         self.host_fields: set[bytes] = set()
 
 
@@ -143,15 +158,30 @@ class RequestDecoder:
         """
         shared = self._shared
         fed = self.fed
-        if not fed and data[position] <= 13:
-            # Empty lines before a request are passed over (RFC 9112, 2.2).
-            while data.startswith(b"\r\n", position):
-                position += 2
-            if data[position:] in (b"", b"\r"):
-                self.request = None
-                return position
-            if data[position] in b"\r\n":  # llhttp passes over these too
-                raise HttpError(400, "half a line end before the request line")
+        if not fed:
+            head = data if not position else data[position : data.find(_END, position) + 4]
+            if len(head) <= _LONGEST_KNOWN_HEAD:
+                first, _, rest = head.partition(b"\r\n")
+                fields = shared.field_blocks.get(rest)
+                if fields is not None:
+                    line = shared.request_lines.get(first)
+                    if line is not None and line.persistent:
+                        self.request = request = HttpRequest()
+                        request.line = line
+                        request.path = line.path
+                        request.head = head
+                        request.fields = fields
+                        request.keep_alive = fields.keep_alive
+                        return position + len(head)
+            if data[position] <= 13:
+                # Empty lines before a request are passed over (RFC 9112, 2.2).
+                while data.startswith(b"\r\n", position):
+                    position += 2
+                if data[position:] in (b"", b"\r"):
+                    self.request = None
+                    return position
+                if data[position] in b"\r\n":  # llhttp passes over these too
+                    raise HttpError(400, "half a line end before the request line")
         end = data.find(_END, position + fed - 3 if fed > 3 else position)
         stop = end + 4 if end >= 0 else len(data)
         if stop - position > shared.size_to_check:
@@ -197,10 +227,21 @@ class RequestDecoder:
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
             self._check_hosts(piece, line)
+        fields = FieldBlock(piece[len(first) + 2 :], keep_alive)
+        if (
+            complete
+            and not upgrade_offered
+            and line.persistent
+            and len(fields.raw) <= shared.longest_block
+        ):
+            if len(shared.field_blocks) >= _KNOWN_LINES:
+                shared.field_blocks.clear()
+            shared.field_blocks[fields.raw] = fields
         self.request = request = HttpRequest()
         request.line = line
         request.path = line.path
         request.head = piece
+        request.fields = fields
         request.keep_alive = keep_alive
         if upgrade_offered:
             request.upgrade_offered = True

@@ -253,18 +253,19 @@ class HttpConnection:
         response.http_connection = self
         response.request = request
         try:
-            if request.line.target == "*":
-                response.headers["Allow"] = _METHODS
-            else:
+            line = request.line
+            if line.ordinary or line.target != "*":
                 self._handler(request, response)
+            else:
+                response.headers["Allow"] = _METHODS
             body = response.body
             status = response.status
             if (
-                response.plain
-                and type(body) is bytes
-                and request.line.ordinary
+                type(body) is bytes
+                and response.plain
+                and line.ordinary
                 and self._request is None
-                and status not in NO_CONTENT
+                and (status == 200 or status not in NO_CONTENT)
             ):
                 # What nearly every response is; `finish` would come to the same.
                 keep_alive = not (response.close or self._draining) and request.keep_alive

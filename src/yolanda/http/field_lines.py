@@ -79,48 +79,48 @@ class FieldLines:
         self.content_length = length
 
 
-class KnownFieldLines:
-    """Makes `FieldLines`, and keeps those that it has made.  It belongs to one thread.
+class KnownFieldLines(dict[tuple[Any, ...], FieldLines]):
+    """Makes the `FieldLines` of pairs that it is asked for, and keeps them: ``known[pairs]``.
 
     - ``default``: pairs that each response gets, in front of its own.
+
+    Raises `ValueError` for what cannot stand in a head, `TypeError` for what is no tuple of pairs.
+    It belongs to one thread.
     """
 
-    __slots__ = ("_default", "_known")
+    __slots__ = ("_default", "_known_text")
 
     def __init__(self, default: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__()
         self._default = tuple(default)
         FieldLines(self._default)  # raises now, and not with the first response
-        self._known: dict[tuple[Any, ...], FieldLines] = {}
+        self._known_text: dict[tuple[Any, ...], FieldLines] = {}
 
-    def get(self, fields: Iterable[Iterable[bytes]]) -> FieldLines:
-        """Return the lines of ``fields``.
+    def __missing__(self, pairs: tuple[Any, ...]) -> FieldLines:
+        made = FieldLines([*self._default, *pairs])
+        _keep(self, pairs, made)
+        return made
 
-        Raises `ValueError` for what cannot stand in a head, `TypeError` for what is no such pairs.
-        """
-        key: tuple[Any, ...] = tuple(fields)
-        try:
-            known = self._known.get(key)
-        except TypeError:  # pairs that are lists, which the specification allows
-            key = tuple((bytes(name), bytes(value)) for name, value in key)
-            known = self._known.get(key)
-        if known is None:
-            known = FieldLines([*self._default, *key])
-            if len(known.lines) <= _LONGEST_KNOWN:
-                if len(self._known) >= _KNOWN:
-                    self._known.clear()
-                self._known[key] = known
-        return known
+    def of_lists(self, pairs: Iterable[Iterable[bytes]]) -> FieldLines:
+        """The same for pairs that are lists, which ASGI allows, and which are no key."""
+        return self[tuple((bytes(name), bytes(value)) for name, value in pairs)]
 
-    def get_text(self, fields: Iterable[tuple[str, str]]) -> FieldLines:
+    def of_text(self, fields: Iterable[tuple[str, str]]) -> FieldLines:
         """The same for pairs of text, each of whose characters stands for a byte, as in WSGI."""
         key: tuple[Any, ...] = tuple(fields)
-        known = self._known.get(key)
+        known = self._known_text.get(key)
         if known is None:
             try:
                 pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in key]
             except AttributeError:
                 raise TypeError(f"header fields are pairs of text, not {key!r}") from None
-            known = self.get(pairs)
-            if len(known.lines) <= _LONGEST_KNOWN:
-                self._known[key] = known
+            known = self[tuple(pairs)]
+            _keep(self._known_text, key, known)
         return known
+
+
+def _keep(known: dict[tuple[Any, ...], FieldLines], key: tuple[Any, ...], made: FieldLines) -> None:
+    if len(made.lines) <= _LONGEST_KNOWN:
+        if len(known) >= _KNOWN:
+            known.clear()
+        known[key] = made

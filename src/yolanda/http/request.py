@@ -11,7 +11,9 @@ from yolanda.transport.tcp_connection import TcpConnection
 class RequestLine:
     """The first line of a request, understood; the requests that begin with it share it."""
 
-    __slots__ = ("kept", "method", "ordinary", "path", "raw_path", "target", "version")
+    __slots__ = (
+        "kept", "method", "ordinary", "path", "persistent", "raw_path", "target", "version",
+    )  # fmt: skip
 
     def __init__(self, method: str, target: str, version: str) -> None:
         self.method = method
@@ -21,9 +23,32 @@ class RequestLine:
         self.path = unquote(self.raw_path)
         self.ordinary = method != "HEAD" and target != "*"
         """Whether its response may have a body, and is the handler's."""
+        self.persistent = version == "HTTP/1.1"
+        """Whether its version keeps a connection open unless somebody wants it closed."""
         self.kept = False
         """Whether the next request that begins with it is given this very object.  Others, such as
         long ones, come only once: who keeps something by them would never find it again."""
+
+
+class FieldBlock:
+    """What follows the first line of a head, up to and with the empty line.
+
+    A client sends mostly the same fields, whatever it asks.  Requests whose fields are the very
+    same share this object, as far as they were kept; so what was found out once holds for all.
+    """
+
+    __slots__ = ("keep_alive", "pairs", "raw")
+
+    def __init__(self, raw: bytes, keep_alive: bool) -> None:
+        self.raw = raw
+        """The lines, as they came."""
+        self.keep_alive = keep_alive
+        """Whether they leave a connection of HTTP/1.1 open."""
+        self.pairs: list[tuple[bytes, bytes]] | None = None
+        """Name, in lower case, and value of each, if somebody has taken the lines apart."""
+
+
+_NO_FIELDS = FieldBlock(b"\r\n", keep_alive=False)
 
 
 class HttpRequest:
@@ -41,6 +66,8 @@ class HttpRequest:
     head: bytes
     """Request line and fields as they came, with the empty line that ends them; empty for what was
     refused before it was understood, of which an observer is told (see `HttpServer`)."""
+    fields: FieldBlock = _NO_FIELDS
+    """All of the head but its first line."""
     keep_alive: bool
     """Whether the client wants to use the connection again."""
     connection: TcpConnection
@@ -117,8 +144,7 @@ class HttpRequest:
     def headers(self) -> Headers:
         """The header fields."""
         if self._headers is None:
-            first = self.head.find(b"\r\n") + 2
-            self._headers = Headers.parse(self.head[first:-4])
+            self._headers = Headers.parse(self.fields.raw[:-4])
         return self._headers
 
     @property

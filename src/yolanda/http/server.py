@@ -4,6 +4,7 @@ import functools
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Literal
 
 from yolanda.address import Address
@@ -144,4 +145,7 @@ def _make_context(
     on_exchange: ExchangeObserver | None,
 ) -> HttpContext:
     encoder = ResponseEncoder(server_name)
+    call = vars(type(handler)).get("__call__")
+    if isinstance(call, FunctionType):
+        handler = call.__get__(handler)  # is called without a detour through the type
     return HttpContext(handler, limits, streaming, SharedParsers(limits), encoder, on_exchange)

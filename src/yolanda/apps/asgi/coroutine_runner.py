@@ -79,7 +79,16 @@ class CoroutineRunner:
             raise
         _leave_task(loop, task)
         if waited_for is _DONE:
-            if getrefcount(task) != references or not spare.is_as_new(self._clean):
+            try:  # whether it has left something behind
+                if (
+                    getrefcount(task) != references
+                    or spare.context != self._clean
+                    or getweakrefcount(task) != spare.weak_references
+                    or task._callbacks
+                    or task.cancelling()
+                ):
+                    self._discard_spare()
+            except Exception:  # of a variable's value that cannot be compared
                 self._discard_spare()
             return True
         self._spare = None
@@ -144,20 +153,7 @@ class _SpareTask:
         # this one may have something to say by then.
         running.send(None)
         self.task: asyncio.Task[None] = loop.create_task(running, context=context)
-        self._weak_references = getweakrefcount(self.task)
-
-    def is_as_new(self, clean: contextvars.Context) -> bool:
-        """Whether what has run in its name has left nothing behind."""
-        task = self.task
-        try:
-            return (
-                self.context == clean
-                and getweakrefcount(task) == self._weak_references
-                and not task._callbacks
-                and not task.cancelling()
-            )
-        except Exception:  # of a variable's value that cannot be compared
-            return False
+        self.weak_references = getweakrefcount(self.task)
 
     def become(
         self, coroutine: Coroutine[Any, Any, object], waited_for: Any, outcome: Outcome

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
-from yolanda.apps.asgi.http import HttpExchange
+from yolanda.apps.asgi.http import COMPLETE, HttpExchange
 from yolanda.apps.asgi.interface import AsgiApplication, coroutine_function
 from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.http.connection import HttpHandler
@@ -60,10 +60,10 @@ class AsgiHandler:
         except BaseException as error:  # also what would end a process: it is not its own
             exchange.ended(error)
         else:
-            if ended:
-                exchange.ended(None)
-            else:
+            if not ended:
                 exchange.defer()
+            elif exchange.stage is not COMPLETE:
+                exchange.ended(None)
 
     def _complain(self, request: HttpRequest) -> None:
         if not self._complained:

@@ -18,11 +18,17 @@ from yolanda.http.response import HttpResponse
 
 log = logging.getLogger("yolanda.asgi")
 
+COMPLETE = "nothing more"
+"""The stage of an exchange whose application has sent all of its response."""
+
+# The other stages: what the application has to send next.  Of these words its errors are made.
 _START = "http.response.start"
 _BODY = "http.response.body"
+_MORE_BODY = "more of http.response.body"
 _BODY_AND_TRAILERS = "http.response.body, then http.response.trailers"
 _TRAILERS = "http.response.trailers"
-_NOTHING = "nothing more"
+_LOST = "nothing, for the client is gone,"
+_OVER = (COMPLETE, _LOST)
 
 _STATUSES = frozenset(range(200, 600))
 
@@ -35,7 +41,6 @@ class HttpExchange(Exchange):
 
     # The class's until something else is so: most exchanges are over before much happens.
     _trailers = b""
-    _gone = False  # the connection is closed
     _peer_done = False  # the client sends no more, and may be gone
     _body_ended = True
     _body_told = False  # the application knows that the body has ended
@@ -49,7 +54,8 @@ class HttpExchange(Exchange):
         self._request = request
         self._response = response
         self._known = known
-        self._stage = _START  # what the application has to send next
+        self.stage = _START
+        """How far its response is: `COMPLETE`, or a word for what has to be sent next."""
         if request.body_coming:
             self._body_ended = False
             self._arrived = deque()
@@ -68,7 +74,7 @@ class HttpExchange(Exchange):
                 body = arrived.popleft() if len(arrived) == 1 else b"".join(arrived)
                 arrived.clear()
                 self._arrived_size = 0
-                if self._paused and self._stage is not _NOTHING:
+                if self._paused and self.stage not in _OVER:
                     self._resume()  # else what is left of it is the connection's to read
                 self._body_told = self._body_ended
                 return {
@@ -76,7 +82,7 @@ class HttpExchange(Exchange):
                     "body": body,
                     "more_body": not self._body_ended,
                 }
-            if self._gone or self._peer_done or self._stage is _NOTHING:
+            if self._peer_done or self.stage in _OVER:
                 return {"type": "http.disconnect"}
             if self._body_ended and not self._body_told:
                 self._body_told = True
@@ -89,7 +95,7 @@ class HttpExchange(Exchange):
 
     async def wait_for_end(self) -> None:
         """Wait until the response is complete or the client is gone."""
-        while not (self._gone or self._peer_done or self._stage is _NOTHING):
+        while not (self._peer_done or self.stage in _OVER):
             await self._change()
 
     async def send(self, message: Message) -> None:
@@ -98,36 +104,44 @@ class HttpExchange(Exchange):
         Raises `ClientDisconnected`, `RuntimeError` for a message that is not due, and `ValueError`
         or `TypeError` for one that cannot be sent.
         """
-        stage = self._stage
+        stage = self.stage
         kind = message["type"]
-        if self._gone and stage is not _NOTHING:
-            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
         response = self._response
         if stage is _START and kind == "http.response.start":
             status = message["status"]
             if status not in _STATUSES:
                 raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")
             response.status = status
-            response.field_lines = fields = self._known.get(message.get("headers", ()))
+            key = tuple(message["headers"]) if "headers" in message else ()
+            try:
+                fields = self._known[key]
+            except TypeError:
+                fields = self._known.of_lists(key)
+            response.field_lines = fields
             if fields.close:
                 response.close = True
-            self._stage = _BODY_AND_TRAILERS if message.get("trailers") else _BODY
-        elif kind == "http.response.body" and (stage is _BODY or stage is _BODY_AND_TRAILERS):
-            body = message.get("body", b"")
-            more = message.get("more_body", False)
-            if more or response.started or stage is not _BODY:
-                await self._send_piece(body, more)
-            else:
-                if type(body) is not bytes:
-                    body = as_bytes(body)
-                length = response.field_lines.content_length  # type: ignore[union-attr]
-                if length is not None and length != len(body) and not response.has_no_body:
-                    raise RuntimeError(
-                        f"a body of {len(body)} bytes, whose Content-Length is {length}"
-                    )
-                response.body = body
+            trailing = "trailers" in message and message["trailers"]
+            self.stage = _BODY_AND_TRAILERS if trailing else _BODY
+        elif stage is _BODY and kind == "http.response.body":
+            # To look and then to take costs half of what `get` does.
+            if "more_body" in message and message["more_body"]:  # noqa: RUF019
+                self.stage = _MORE_BODY
+                await self._send_piece(message.get("body", b""), more=True)
+                return
+            body = message["body"] if "body" in message else b""  # noqa: SIM401
+            if type(body) is not bytes:
+                body = as_bytes(body)
+            length = response.field_lines.content_length  # type: ignore[union-attr]
+            if length is not None and length != len(body) and not response.has_no_body:
+                raise RuntimeError(f"a body of {len(body)} bytes, whose Content-Length is {length}")
+            response.body = body
+            # As `_complete` does; for nearly every response there is nothing else to it.
+            self.stage = COMPLETE
+            if response.deferred or self._changed is not None:
                 self._complete()
-        elif kind == "http.response.pathsend" and stage is _BODY and not response.started:
+        elif kind == "http.response.body" and (stage is _MORE_BODY or stage is _BODY_AND_TRAILERS):
+            await self._send_piece(message.get("body", b""), message.get("more_body", False))
+        elif kind == "http.response.pathsend" and stage is _BODY:
             response.file(message["path"])
             self._complete()
         elif kind == "http.response.trailers" and stage is _TRAILERS:
@@ -135,6 +149,8 @@ class HttpExchange(Exchange):
             if not message.get("more_trailers", False):
                 response.trailers = self._trailers
                 self._complete()
+        elif stage is _LOST:
+            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
         else:
             raise unexpected(stage, kind)
 
@@ -145,7 +161,7 @@ class HttpExchange(Exchange):
         self._request.on_disconnect = self._handle_disconnect
         self._request.on_half_close = self._handle_half_close
         self._response.on_drain = self._wake
-        if self._stage is not _NOTHING:
+        if self.stage is not COMPLETE:
             self._response.defer()
 
     def ended(self, error: BaseException | None) -> None:
@@ -153,14 +169,14 @@ class HttpExchange(Exchange):
         response = self._response
         if error is not None and not isinstance(error, asyncio.CancelledError | ClientDisconnected):
             log.error("the application raised for %s", self._request.summary, exc_info=error)
-        if self._stage is _NOTHING or self._gone:
+        if self.stage in _OVER:
             return
         if error is None:
             log.error(
                 "the application returned before its response to %s was complete",
                 self._request.summary,
             )
-        self._stage = _NOTHING
+        self.stage = COMPLETE
         self._wake()
         self._look_at_the_clock()
         if response.started:
@@ -184,21 +200,21 @@ class HttpExchange(Exchange):
         connection.loop.look_at_the_clock()
         response.http_connection.write(response, body)
         if not more:
-            if self._stage is _BODY:
+            if self.stage is _MORE_BODY:
                 self._complete()
             else:
-                self._stage = _TRAILERS
+                self.stage = _TRAILERS
             return
-        while connection.queued > HIGH_WATER and not self._gone:
+        while connection.queued > HIGH_WATER and self.stage is not _LOST:
             await self._change()
         # Its hook comes when this step is over, and an application may make it without end.
-        if self._gone or connection.closed:
-            self._gone = True
+        if self.stage is _LOST or connection.closed:
+            self.stage = _LOST
             raise ClientDisconnected(f"the client of {self._request.summary} is gone")
 
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
-        self._stage = _NOTHING
+        self.stage = COMPLETE
         if self._changed is not None:
             self._wake()
         response = self._response
@@ -231,7 +247,8 @@ class HttpExchange(Exchange):
         self._request.resume()
 
     def _handle_disconnect(self) -> None:
-        self._gone = True
+        if self.stage is not COMPLETE:
+            self.stage = _LOST
         self._wake()
 
     def _handle_half_close(self) -> None:

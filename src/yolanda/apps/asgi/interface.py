@@ -55,6 +55,10 @@ def coroutine_function(application: AsgiApplication) -> AsgiApplication:
         called = called.func
     method = called if inspect.isroutine(called) else type(called).__call__
     if inspect.iscoroutinefunction(method):
+        if called is application and method is not called:
+            # A bound method is called without a detour through the type.
+            bound: AsgiApplication = method.__get__(application)
+            return bound
         return application
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:

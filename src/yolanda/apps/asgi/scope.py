@@ -6,7 +6,7 @@ from urllib.parse import quote
 from yolanda.address import Address
 from yolanda.apps.asgi.interface import Scope
 from yolanda.http.forwarded import TrustedProxies
-from yolanda.http.request import HttpRequest, RequestLine
+from yolanda.http.request import FieldBlock, HttpRequest, RequestLine
 from yolanda.transport.tcp_connection import TcpConnection
 
 HTTP_EXTENSIONS: dict[str, dict[str, Any]] = {
@@ -24,8 +24,6 @@ _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 _SAFE_IN_PATHS = "/!$&'()*+,;=:@%"
 _KNOWN = 4096
 _LONGEST_KNOWN = 512  # bytes of a header field that may come again
-_KNOWN_BLOCKS = 1024
-_LONGEST_KNOWN_BLOCK = 2048  # bytes of all fields of a request
 
 _Field = tuple[bytes, bytes]
 _Pair = tuple[str, int | None]
@@ -57,14 +55,14 @@ class ScopeMaker:
         self._scheme = scheme
         self._proxies = proxies
         self._scopes: dict[RequestLine, dict[str, Any]] = {}
-        self._known_blocks = _KnownBlocks()
+        self._known_fields = _KnownFields()
 
     def http(self, request: HttpRequest) -> Scope:
         """Return the scope of ``request``."""
         line = request.line
         scope = (self._scopes.get(line) or self._begin(line)).copy()
-        block = request.head.partition(b"\r\n")[2]
-        scope["headers"] = self._known_blocks[block].copy()
+        fields = request.fields
+        scope["headers"] = (fields.pairs or self._take_apart(fields)).copy()
         connection = request.connection
         ends = connection.context
         if ends is None:
@@ -97,6 +95,11 @@ class ScopeMaker:
         scope["client"] = None if forwarded.client is None else _as_pair(forwarded.client)
         scope["scheme"] = forwarded.scheme
 
+    def _take_apart(self, fields: FieldBlock) -> list[_Field]:
+        known = self._known_fields
+        fields.pairs = pairs = [known[line] for line in fields.raw.split(b"\r\n")[:-2]]
+        return pairs
+
     def _begin(self, line: RequestLine) -> dict[str, Any]:
         """What the scopes of all requests with the same first line have in common."""
         scope: dict[str, Any] = {
@@ -120,25 +123,6 @@ class ScopeMaker:
                 self._scopes.clear()
             self._scopes[line] = scope
         return scope
-
-
-class _KnownBlocks(dict[bytes, list[_Field]]):
-    """The pairs of all fields of a request, by all that follows its first line.
-
-    A client mostly sends the same fields with whatever it asks.
-    """
-
-    def __init__(self) -> None:
-        self._known_fields = _KnownFields()
-
-    def __missing__(self, block: bytes) -> list[_Field]:
-        known_fields = self._known_fields
-        fields = [known_fields[line] for line in block.split(b"\r\n")[:-2]]
-        if len(block) <= _LONGEST_KNOWN_BLOCK:
-            if len(self) >= _KNOWN_BLOCKS:
-                self.clear()
-            self[block] = fields
-        return fields
 
 
 class _KnownFields(dict[bytes, _Field]):

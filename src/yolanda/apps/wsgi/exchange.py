@@ -115,7 +115,7 @@ class WsgiExchange:
         elif self._fields is not None:
             raise RuntimeError("start_response was called again, and without exc_info")
         self._status = _read_status(status)
-        self._fields = self._known.get_text(headers)
+        self._fields = self._known.of_text(headers)
         self._left = self._fields.content_length
         return self._write
 
