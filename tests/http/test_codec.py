@@ -332,7 +332,82 @@ def test_many_different_lines_and_hosts_do_not_pile_up() -> None:
         assert feed.error is None
         assert feed.requests[0][1] == f"/{number}"
     assert len(shared.request_lines) <= 1024
+    assert len(shared.field_blocks) <= 1024
     assert len(shared.host_fields) <= 1024
+
+
+LINES = [
+    b"GET / HTTP/1.1",
+    b"GET /two?q HTTP/1.1",
+    b"GET / HTTP/1.0",
+    b"POST /three HTTP/1.1",
+    b"HEAD / HTTP/1.1",
+    b"OPTIONS * HTTP/1.1",
+    b"GET http://a/ HTTP/1.1",
+    b"GET http://b/ HTTP/1.1",
+    b"CONNECT a:1 HTTP/1.1",
+    b"GET  / HTTP/1.1",
+    b"GET / HTTP/1.2",
+    b"GET / HTTP/1.1\r\nX: y",
+    b"",
+]
+BLOCKS = [
+    b"Host: a\r\n\r\n",
+    b"Host: a\r\nX: y\r\n\r\n",
+    b"Host: a\r\nConnection: close\r\n\r\n",
+    b"Host: a\r\nConnection: keep-alive\r\n\r\n",
+    b"Host: a\r\nContent-Length: 4\r\n\r\nbody",
+    b"Host: a\r\nContent-Length: 0\r\n\r\n",
+    b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    b"Host: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    b"Host: a\r\nHost: a\r\n\r\n",
+    b"X: y\r\n\r\n",
+    b"Host: a\r\nX : y\r\n\r\n",
+    b"Host: a\nX: y\r\n\r\n",
+    b"\r\n",
+]
+
+
+def test_what_is_known_changes_no_answer() -> None:
+    """Every line with every block, alone and in company, for a decoder that has met them all."""
+    heads = [line + b"\r\n" + block for line in LINES for block in BLOCKS]
+    shared = SharedParsers(HttpLimits())
+    for head in [*heads, *heads]:
+        Feed(shared=shared).feed(head)
+    assert shared.field_blocks
+    for head in heads:
+        for stream in (head, head + head, b"\r\n" + head, heads[0] + head, head + heads[0]):
+            fresh = Feed()
+            fresh.feed(stream)
+            knowing = Feed(shared=shared)
+            knowing.feed(stream)
+            assert (knowing.requests, knowing.error) == (fresh.requests, fresh.error), stream
+
+
+@given(
+    stream=st.lists(st.sampled_from(LINES + BLOCKS), min_size=2, max_size=8).map(b"\r\n".join),
+    cuts=st.lists(st.integers(0, 200), max_size=4),
+)
+def test_what_is_known_changes_no_answer_however_it_comes(stream: bytes, cuts: list[int]) -> None:
+    shared = SharedParsers(HttpLimits())
+    for line in LINES:
+        for block in BLOCKS:
+            Feed(shared=shared).feed(line + b"\r\n" + block)
+    fresh = Feed().feed_cut(stream, cuts)
+    knowing = Feed(shared=shared).feed_cut(stream, cuts)
+    assert (knowing.requests, knowing.error) == (fresh.requests, fresh.error)
+
+
+def test_a_known_block_is_within_the_limits_with_any_known_line() -> None:
+    limits = HttpLimits(head_size=600)
+    shared = SharedParsers(limits)
+    short, long = b"GET / HTTP/1.1", b"GET /" + b"l" * 230 + b" HTTP/1.1"
+    for size in range(200, 600):
+        block = b"Host: a\r\nX: %b\r\n\r\n" % (b"x" * (size - 16))
+        for line in (short, long, short, long):
+            feed = Feed(shared=shared)
+            feed.feed(line + b"\r\n" + block)
+            assert feed.error == (431 if len(line) + 2 + len(block) > 600 else None)
 
 
 def test_a_known_host_does_not_hide_a_second_one() -> None:
