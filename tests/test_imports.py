@@ -39,8 +39,12 @@ EXTRAS = {
 
 PROGRAMS = LAYERS.index(("yolanda.programs",))
 
-OPTIONAL = {"yolanda.websocket": "websockets", "yolanda.apps.asgi.websocket": "websockets"}
-"""What is built on a library of its own, which an extra of the package installs."""
+OPTIONAL = {
+    "yolanda.websocket": ("websockets", "websocket"),
+    "yolanda.apps.asgi.websocket": ("websockets", "websocket"),
+    "yolanda.bench.report.plots": ("matplotlib", "bench"),
+}
+"""What is built on a library of its own, and the extra of the package that installs it."""
 
 
 def module_name(path: Path) -> str:
@@ -128,13 +132,17 @@ def test_the_core_needs_httptools_alone() -> None:
     assert imported_from_elsewhere(core) == {"httptools"}
 
 
-@pytest.mark.parametrize(("package", "library"), OPTIONAL.items())
-def test_an_extra_needs_its_library_alone_and_names_itself(package: str, library: str) -> None:
-    assert imported_from_elsewhere([package]) == {"httptools", library}
+@pytest.mark.parametrize("package", [name for name in OPTIONAL if (layer_of(name) or 0) < PROGRAMS])
+def test_an_extra_needs_its_library_alone(package: str) -> None:
+    assert imported_from_elsewhere([package]) == {"httptools", OPTIONAL[package][0]}
+
+
+@pytest.mark.parametrize("package", OPTIONAL)
+def test_what_needs_an_extra_names_it(package: str) -> None:
+    library, extra = OPTIONAL[package]
     program = f"import sys; sys.modules[{library!r}] = None; import {package}"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert answer.returncode == 1
-    extra = package.rpartition(".")[2]
     assert f"pip install 'yolanda[{extra}]'" in answer.stderr.splitlines()[-1]
 
 

@@ -78,7 +78,8 @@ class Plot:
     - ``kind``: ``"lines"`` over a condition that is a number, or ``"bars"``.
     - ``x``: a condition, or ``"contender"``.
     - ``series``: what has a colour of its own: ``"contender"`` or a condition.
-    - ``where``: only points with these conditions.
+    - ``where``: only points with these conditions.  Where points differ in others beside, there is
+      one picture for each of their values.
     - ``caption``: what to see in it, in a sentence.
     - ``contenders``: only these; nothing for all.
     """
@@ -101,9 +102,10 @@ class Table:
 
     - ``figures``: the names of figures.
     - ``rows``: ``"contender"`` or a condition.
-    - ``columns``: a condition, each value of which has a column; nothing: the figures are columns.
-    - ``where``: only points with these conditions.
-    - ``peers``: contenders to which each row's ratio is shown, by the first figure.
+    - ``columns``: ``"contender"`` or a condition, each value of which has a column for the first
+      figure; nothing: the figures are the columns.
+    - ``where``: as in a `Plot`: one table for each value of what else differs.
+    - ``peers``: contenders to which the ratio is shown, by the first figure.
     """
 
     figures: tuple[str, ...]
@@ -145,7 +147,11 @@ class Part:
     """A part of the measurements.
 
     - ``question``: what it answers, in one to three sentences, and which chapter asks.
-    - ``contenders``: all names that ``--only`` may choose from.
+    - ``contenders``: all names that ``--only`` may choose from.  One that begins with ``yolanda``
+      has the same colour in every picture; where there is one, the others are muted.
+    - ``conditions``: what a condition is called, where its name does not say it:
+      ``{"share": "share of descriptors that are active"}``.  Values of ``size`` and ``*_size`` are
+      written as bytes, those of ``share`` as percent.
     - ``measure``: measures, and fills in a result as it goes (`PartResult.add`, ``give_up``,
       ``notes``, ``versions``): after Ctrl+C whatever is in it is kept.  It starts and ends its
       processes itself, also when an exception goes through it.  Raises `Missing` if there is
@@ -168,6 +174,7 @@ class Part:
     plots: tuple[Plot, ...] = ()
     targets: tuple[Target, ...] = ()
     headlines: tuple[Headline, ...] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
     rounds: int = 5
     seconds: float = 3.0
     short_rounds: int = 1
