@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from yolanda import labs, programs
 from yolanda.catalogue import Catalogue
-from yolanda.cli import LabName, cli, main
+from yolanda.cli import cli, main
+from yolanda.lab_command import LabName
 
 Shown = tuple[int, str, str]
 

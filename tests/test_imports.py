@@ -20,7 +20,14 @@ LAYERS = [
     ("yolanda.apps",),
     ("yolanda.programs",),
     ("yolanda.labs",),
-    ("yolanda.catalogue", "yolanda.serve_command", "yolanda.static_command"),
+    (
+        "yolanda.catalogue",
+        "yolanda.course_view",
+        "yolanda.lab_command",
+        "yolanda.serve_command",
+        "yolanda.static_command",
+        "yolanda.time_range",
+    ),
     ("yolanda.bench",),
     ("yolanda.cli", "yolanda.__main__"),
 ]
@@ -130,6 +137,10 @@ def test_the_core_needs_httptools_alone() -> None:
         if (layer_of(name) or 0) < PROGRAMS and not name.startswith(tuple(OPTIONAL))
     ]
     assert imported_from_elsewhere(core) == {"httptools"}
+
+
+def test_a_program_of_the_course_waits_for_no_other_command() -> None:
+    assert imported_from_elsewhere(["yolanda.cli"]) == {"click"}
 
 
 @pytest.mark.parametrize("package", [name for name in OPTIONAL if (layer_of(name) or 0) < PROGRAMS])

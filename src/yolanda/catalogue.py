@@ -6,10 +6,12 @@ name may be written with hyphens or with underscores.
 
 import difflib
 import importlib
+import os
 import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 
 _FOLDER = re.compile(r"chapter(\d+)$")
@@ -37,7 +39,10 @@ class Catalogue:
 
     def __init__(self, package: ModuleType) -> None:
         self._package = package
-        self._entries = {_key(entry.name): entry for entry in self._scan()}
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        return {_key(entry.name): entry for entry in self._scan()}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -51,6 +56,11 @@ class Catalogue:
         close = difflib.get_close_matches(_key(name), self._entries, cutoff=0.5)
         return [self._entries[key].name for key in close]
 
+    def hint(self, name: str, otherwise: str) -> str:
+        """Ask whether a name near to ``name`` was meant; ``otherwise`` if there is none."""
+        near = self.similar(name)
+        return f"did you mean {' or '.join(near)}?" if near else otherwise
+
     def chapters(self) -> dict[str, list[Entry]]:
         """Return the modules of each chapter by its title, in the course's order."""
         chapters: dict[str, list[Entry]] = {}
@@ -60,14 +70,16 @@ class Catalogue:
         return chapters
 
     def _scan(self) -> Iterator[Entry]:
-        for folder in sorted(pkgutil.iter_modules(self._package.__path__)):
-            number = _FOLDER.match(folder.name)
-            if folder.ispkg and number:
-                parent = f"{self._package.__name__}.{folder.name}"
-                path = importlib.import_module(parent).__path__
-                for module in sorted(pkgutil.iter_modules(path), key=lambda found: found.name):
-                    name = module.name.replace("_", "-")
-                    yield Entry(int(number[1]), name, f"{parent}.{module.name}")
+        """Look for modules; not even the folders of the chapters are imported for it."""
+        places = [
+            (int(number[1]), os.path.join(place, name), f"{self._package.__name__}.{name}")
+            for place in self._package.__path__
+            for _, name, is_package in pkgutil.iter_modules([place])
+            if is_package and (number := _FOLDER.match(name))
+        ]
+        for chapter, place, parent in sorted(places):
+            for name in sorted(module.name for module in pkgutil.iter_modules([place])):
+                yield Entry(chapter, name.replace("_", "-"), f"{parent}.{name}")
 
 
 def first_line(module: ModuleType) -> str:
