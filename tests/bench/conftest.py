@@ -1,4 +1,4 @@
-"""A part that measures nothing and has all that a report can show."""
+"""A part that measures nothing and has all that a report can show; who watches a real one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,6 +74,29 @@ class Silence:
     def expect(self, steps: int) -> None: ...
     def advance(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
+
+
+class KeptProgress:
+    """A progress that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.expected = 0
+        self.steps: list[str] = []
+        self.notes: list[str] = []
+
+    def expect(self, steps: int) -> None:
+        self.expected = steps
+
+    def advance(self, text: str) -> None:
+        self.steps.append(text)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def progress() -> KeptProgress:
+    return KeptProgress()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from yolanda.bench import (
     applications,
+    dispatchers,
     http_peers,
     static_files,
     tcp_peers,
@@ -12,6 +13,7 @@ from yolanda.bench import (
 from yolanda.bench.part import Part
 
 PARTS: tuple[Part, ...] = (
+    dispatchers.PART,
     http_peers.PART,
     tcp_peers.PART,
     applications.PART,
