@@ -18,6 +18,8 @@ WsgiApplication = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 _KNOWN = 4096
 _LONGEST_KNOWN = 512  # bytes of a header field that may come again
+_KNOWN_BLOCKS = 256  # each thread keeps them for itself
+_LONGEST_KNOWN_BLOCK = 2048  # bytes of all fields of a request
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 
 _JOINTS = {"HTTP_COOKIE": "; "}  # RFC 9113, 8.2.3; for all others RFC 9110, 5.2
@@ -75,7 +77,7 @@ class EnvironmentMaker:
         self._settings = settings
         self._errors = errors
         self._begun: dict[RequestLine, Environment] = {}
-        self._variables = _KnownVariables()
+        self._variables = _KnownBlocks()
 
     def make(self, request: HttpRequest, ends: Ends, body: BinaryIO) -> Environment:
         """Return the environment of ``request``, whose body is read from ``body``."""
@@ -85,13 +87,7 @@ class EnvironmentMaker:
         environment["REMOTE_PORT"] = ends.remote_port
         environment["SERVER_NAME"] = ends.server_name
         environment["SERVER_PORT"] = ends.server_port
-        variables = self._variables
-        for field in request.head.split(b"\r\n")[1:-2]:
-            name, value = variables[field]
-            if name in environment:
-                value = f"{environment[name]}{_JOINTS.get(name, ',')}{value}"
-            environment[name] = value
-        environment.pop("", None)
+        environment.update(self._variables[request.fields.raw])
         if ends.proxy is not None and b"forwarded" in request.head.lower():
             self._correct(environment, request, ends.proxy)
         return environment
@@ -131,6 +127,27 @@ class EnvironmentMaker:
         request.client = forwarded.client
         environment["REMOTE_ADDR"], environment["REMOTE_PORT"] = _remote(forwarded.client)
         environment["wsgi.url_scheme"] = forwarded.scheme
+
+
+class _KnownBlocks(dict[bytes, dict[str, str]]):
+    """The variables of all fields of a request, which clients mostly repeat, see `FieldBlock`."""
+
+    def __init__(self) -> None:
+        self._variables = _KnownVariables()
+
+    def __missing__(self, block: bytes) -> dict[str, str]:
+        made: dict[str, str] = {}
+        for field in block.split(b"\r\n")[:-2]:
+            name, value = self._variables[field]
+            if name in made:
+                value = f"{made[name]}{_JOINTS.get(name, ',')}{value}"
+            made[name] = value
+        made.pop("", None)
+        if len(block) <= _LONGEST_KNOWN_BLOCK:
+            if len(self) >= _KNOWN_BLOCKS:
+                self.clear()
+            self[block] = made
+        return made
 
 
 class _KnownVariables(dict[bytes, tuple[str, str]]):
