@@ -22,3 +22,20 @@ def of_process(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def left() -> int:
+    """Return the bytes that can still be had before the machine, or the container, runs out.
+
+    (Man 5 proc, ``meminfo``; the kernel's ``cgroup-v2``, ``memory.max``, where this process has
+    one.)
+    """
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    try:
+        group = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
+        folder = Path("/sys/fs/cgroup") / group.lstrip("/")
+        most, used = ((folder / name).read_text() for name in ("memory.max", "memory.current"))
+        return min(machine, int(most) - int(used))
+    except (OSError, ValueError):  # there is no such group, or it has no limit
+        return machine

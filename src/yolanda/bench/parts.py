@@ -2,6 +2,7 @@
 
 from yolanda.bench import (
     applications,
+    c10k,
     dispatchers,
     http_peers,
     sockets,
@@ -15,6 +16,7 @@ from yolanda.bench.part import Part
 
 PARTS: tuple[Part, ...] = (
     dispatchers.PART,
+    c10k.PART,
     http_peers.PART,
     tcp_peers.PART,
     sockets.PART,

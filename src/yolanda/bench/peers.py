@@ -60,12 +60,15 @@ def script(name: str, *arguments: str) -> Command:
     return lambda port, folder: [sys.executable, str(SERVERS / name), str(port), *arguments]
 
 
-def nginx(lines: str = PAGES, ssl: str = "") -> Contender:
-    """Nginx with one worker; ``lines`` stand in its server block, ``{folder}`` is its own."""
+def nginx(lines: str = PAGES, ssl: str = "", connections: int = CONNECTIONS) -> Contender:
+    """Nginx with one worker; ``lines`` stand in its server block, ``{folder}`` is its own.
+
+    It makes room for so many ``connections`` when it starts.
+    """
 
     def command(port: int, folder: Path) -> list[str]:
         (folder / "large").write_bytes(LARGE)
-        values = {"folder": folder, "port": port, "connections": CONNECTIONS, "ssl": ssl}
+        values = {"folder": folder, "port": port, "connections": connections, "ssl": ssl}
         text = _NGINX.format(
             **values, patience=PATIENCE, lines=lines.replace("{folder}", str(folder))
         )

@@ -1,4 +1,4 @@
-"""An echo through `TcpServer`: ``echo_yolanda.py PORT``."""
+"""An echo through `TcpServer`: ``echo_yolanda.py PORT [REACTORS]``."""
 
 import sys
 
@@ -11,6 +11,7 @@ def echo(connection: TcpConnection, buffer: Buffer) -> None:
 
 
 with EventLoop() as loop:
-    server = TcpServer(loop, f"127.0.0.1:{sys.argv[1]}", on_message=echo)
+    port, *reactors = sys.argv[1:]
+    server = TcpServer(loop, f"127.0.0.1:{port}", on_message=echo, threads=sum(map(int, reactors)))
     server.start()
     loop.run()
