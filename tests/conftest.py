@@ -43,11 +43,9 @@ def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("leaks"):
         yield
         return
-    if not gc.get_freeze_count():  # at first, and after a test that forks
-        # The tests and all that they import are 200,000 objects.  To search them each time for what
-        # one test has left behind takes longer than most tests do.
-        gc.collect()
-        gc.freeze()
+    # What is there already, 200,000 objects of tests and modules, is not looked through when this
+    # test has ended: that would take longer than most tests do.
+    gc.freeze()
     descriptors = open_descriptors()
     threads = set(threading.enumerate())
     yield

@@ -8,10 +8,12 @@ import pytest
 
 from yolanda import labs, programs
 from yolanda.catalogue import Catalogue
-from yolanda.cli import cli
+from yolanda.programs.chapter34 import http_server01
 
 FOLDER = Path(__file__).parent.parent / "docs" / "course"
 CHAPTERS = range(1, 36)
+PROGRAMS = Catalogue(programs)
+LABS = Catalogue(labs)
 BLOCK = re.compile(r"^```(?:console|sh|shell|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"\byolanda (run|lab|http) ([a-zA-Z0-9][\w-]*)([^`\n]*)")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -46,8 +48,8 @@ def options(command: click.Command) -> set[str]:
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_page_names_every_program_and_lab_of_its_chapter(chapter: int) -> None:
     for page in pages(chapter):
-        for kind, package in (("run", programs), ("lab", labs)):
-            for entry in Catalogue(package):
+        for kind, catalogue in (("run", PROGRAMS), ("lab", LABS)):
+            for entry in catalogue:
                 if entry.chapter == chapter:
                     named = {
                         name.replace("_", "-")
@@ -63,14 +65,14 @@ def test_what_a_page_tells_to_type_can_be_typed(chapter: int) -> None:
         for verb, name, rest in COMMAND.findall(page):
             rest = rest.partition("#")[0].partition(" | ")[0]
             if verb == "lab":
-                assert Catalogue(labs).find(name), f"there is no lab {name}"
+                assert LABS.find(name), f"there is no lab {name}"
                 continue
             if verb == "run":
-                entry = Catalogue(programs).find(name)
+                entry = PROGRAMS.find(name)
                 assert entry, f"there is no program {name}"
                 command = entry.load().main
             else:
-                command = cli.commands["http"]
+                command = http_server01.main
             for option in re.findall(r"(?<=\s)--[a-z][\w-]*", rest):
                 assert option in options(command), f"{name} has no option {option}"
 
@@ -98,9 +100,9 @@ def test_the_index_names_all_pages_programs_and_labs(index: str) -> None:
     for chapter, row in rows.items():
         assert set(LINK.findall(row)) == {f"chapter{chapter:02}.md", f"chapter{chapter:02}.zh.md"}
         *_, run, lab, _ = row.split("|")
-        for cell, package in ((run, programs), (lab, labs)):
+        for cell, catalogue in ((run, PROGRAMS), (lab, LABS)):
             named = {name.replace("_", "-") for name in re.findall(r"`(.*?)`", cell)}
-            assert named == {entry.name for entry in Catalogue(package) if entry.chapter == chapter}
+            assert named == {entry.name for entry in catalogue if entry.chapter == chapter}
 
 
 def test_the_index_tells_the_same_in_both_languages() -> None:

@@ -3,8 +3,9 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -66,24 +67,35 @@ def layer_of(name: str) -> int | None:
     return None
 
 
-def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield node, node.module or ""
+class Import(NamedTuple):
+    """Something that a module imports, and where."""
+
+    target: str
+    for_types_only: bool
+    function: str  # inside which it is; empty if in none
 
 
-def is_for_types_only(tree: ast.Module, statement: ast.stmt) -> bool:
-    return any(
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-        and statement in node.body
-        for node in tree.body
-    )
+@cache
+def imports(path: Path) -> list[Import]:
+    return imports_below(ast.parse(path.read_text()))
+
+
+def imports_below(node: ast.AST, for_types_only: bool = False, function: str = "") -> list[Import]:
+    found = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue
+        if isinstance(child, ast.Import):
+            found += [Import(alias.name, for_types_only, function) for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute"
+            found.append(Import(child.module or "", for_types_only, function))
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            found += imports_below(child, for_types_only, child.name)
+        else:
+            types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            found += imports_below(child, for_types_only or types, function)
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
@@ -93,11 +105,10 @@ def test_imports_run_downwards(path: Path) -> None:
     if own is None:
         assert name == "yolanda", f"{name} belongs to no layer: name it in this test"
         return
-    tree = ast.parse(path.read_text())
-    for statement, target in imported(tree):
+    for target, for_types_only, _ in imports(path):
         if target == "yolanda":  # the public names stand above all that they are made of
             assert own >= PROGRAMS, f"{name} imports from the package itself"
-        if target.startswith("yolanda.") and not is_for_types_only(tree, statement):
+        if target.startswith("yolanda.") and not for_types_only:
             other = layer_of(target)
             assert other is not None, f"{name} imports {target}, which is in no layer"
             assert other <= own, f"{name} imports {target} from a layer above it"
@@ -105,11 +116,9 @@ def test_imports_run_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_nothing_but_options_is_imported_inside_a_function(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            targets = {target for _, target in imported(node)} - set(OPTIONAL)
-            hidden = {target.partition(".")[0] for target in targets} - EXTRAS
-            assert not hidden, f"{node.name} imports {hidden}"
+    for target, _, function in imports(path):
+        if function and target not in OPTIONAL:
+            assert target.partition(".")[0] in EXTRAS, f"{function} imports {target}"
 
 
 def imported_from_elsewhere(modules: list[str]) -> set[str]:
