@@ -294,7 +294,7 @@ def test_who_closes_connections_gives_up_in_words(
     def entries(most: int) -> list[c10k.Entry]:
         command = [sys.executable, str(program)]
         few = Contender("threads", lambda port, folder: [*command, str(port)])
-        return [c10k.Entry(few), *honest(most)[:1]]
+        return [c10k.Entry(few, http=False), *honest(most)[:1]]
 
     honest = c10k.entries
     monkeypatch.setattr(c10k, "entries", entries)

@@ -5,15 +5,9 @@ descriptors and memory allow.  At each size it is idle first, and then 1 in 100 
 ten times a second each.  See `clients.crowd` for how.
 """
 
-import contextlib
-import json
-import select
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from yolanda.bench import (
     contenders,
@@ -26,6 +20,7 @@ from yolanda.bench import (
     tools,
 )
 from yolanda.bench.contenders import Contender, Server
+from yolanda.bench.findings import listed
 from yolanda.bench.part import (
     Figure,
     Headline,
@@ -38,6 +33,7 @@ from yolanda.bench.part import (
     Target,
 )
 from yolanda.bench.peers import nginx, script
+from yolanda.bench.probe import Probe
 from yolanda.bench.results import CLIENT_BUSY, Condition, PartResult, Sample, spread
 
 CROWDS = (1_000, 5_000, 10_000)
@@ -55,8 +51,10 @@ SPEAKING = {"nobody": 0.0, "1 in 100": 0.01, "1 in 10": 0.1}
 """Who speaks, and the share of the crowd that is."""
 RATE = 10.0
 """Words a second of each who speaks."""
-REPLY_TIMEOUT = 120.0
+PATIENCE = 120.0
 """Seconds, beyond those of the measurement, that the crowd has for doing what it is asked."""
+ONE_CORE_REST = 0.001
+"""Seconds for which the crowd sleeps at a time where it has no core of its own."""
 LATE = 0.1
 """A crowd that said its last word later, by so much of the time, was the limit."""
 IDLE = 0.001
@@ -65,10 +63,10 @@ IDLE = 0.001
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender, and what its crowd says."""
+    """A contender, and whether its crowd speaks HTTP."""
 
     contender: Contender
-    options: tuple[str, ...] = ()
+    http: bool
 
 
 NAMES = (
@@ -95,7 +93,7 @@ def entries(most: int) -> list[Entry]:
         Contender("yolanda-http", script("yolanda_http.py"), modules=("yolanda",)),
         nginx(connections=most * 9 // 8),  # it closes idle ones when 1 in 16 is left
     ]
-    return [Entry(echo) for echo in echoes] + [Entry(page, ("--http",)) for page in pages]
+    return [Entry(echo, False) for echo in echoes] + [Entry(page, True) for page in pages]
 
 
 # ---- measuring -----------------------------------------------------------------------------
@@ -193,12 +191,15 @@ def _measure(
         {"connections": size, "speaking": who} for size in crowds for who in SPEAKING
     ]
     server_core, client_core = where
-    options = (*entry.options, "--one-core") if server_core == client_core else entry.options
+    # On a core of its own the crowd never sleeps, and so its clock is exact.
+    rest = ONE_CORE_REST if server_core == client_core else 0.0
     try:
         with (
             contenders.running(contender, server_core) as server,
-            _crowd(server, client_core, options) as crowd,
+            cores.pinned(client_core),
+            Probe("yolanda.bench.clients.crowd", PATIENCE + settings.seconds) as probe,
         ):
+            crowd = Gathering(server, probe, entry.http, rest)
             while left:
                 at = left[0]
                 progress.advance(
@@ -220,13 +221,17 @@ def _measure(
             progress.advance(f"{contender.name} gave up")
 
 
-class Crowd:
-    """A server, and connections to it that become more.  Made by `_crowd`."""
+class Gathering:
+    """Connections to a server that become more, with ``probe`` as their other end.
 
-    def __init__(self, server: Server, client: "subprocess.Popen[bytes]") -> None:
+    - ``rest``: seconds that it may sleep at a time.
+    """
+
+    def __init__(self, server: Server, probe: Probe, http: bool, rest: float) -> None:
         self._server = server
-        self._client = client
-        self.members = self._ask({"gather": 1})["members"]  # a server may start with the first
+        self._probe = probe
+        # A server may have started only when it has served the first.
+        self.members = probe.ask("meet", port=server.port, http=http, rest=rest)["members"]
         self._memory = memory.of_session(server.session)
         self._kernel = kernel_memory.total()
         self._objects = kernel_memory.objects()
@@ -238,7 +243,7 @@ class Crowd:
         Returns what it took to take them in, and what they cost while they are there.
         """
         before, members = self._server_time(), self.members
-        done = self._ask({"gather": total})
+        done = self._probe.ask("gather", total=total)
         self.members = done["members"]
         if done["problem"] or self.members < total:
             raise RuntimeError(f"of {total:,} it serves {self.members:,}: {done['problem']}")
@@ -262,7 +267,7 @@ class Crowd:
         """Let a share of the connections speak, and return how long they waited for an answer."""
         speakers = max(1, round(self.members * share))
         before = self._server_time()
-        done = self._ask({"speak": speakers, "rate": RATE, "seconds": seconds}, seconds)
+        done = self._probe.ask("speak", speakers=speakers, rate=RATE, seconds=seconds)
         running = self._server_time() - before
         if done["closed"] or done["unanswered"] or not done["words"]:
             raise RuntimeError(
@@ -289,42 +294,8 @@ class Crowd:
         # there are ten thousand threads.
         return sum(map(processor_time.of_process, processes.of_session(self._server.session)))
 
-    def _ask(self, wanted: dict[str, Any], seconds: float = 0.0) -> dict[str, Any]:
-        client = self._client
-        assert client.stdin is not None
-        assert client.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which its output tells as well
-            client.stdin.write(json.dumps(wanted).encode() + b"\n")
-            client.stdin.flush()
-        if not select.select([client.stdout], [], [], seconds + REPLY_TIMEOUT)[0]:
-            raise RuntimeError(f"the crowd was not done with {wanted} in {REPLY_TIMEOUT:.0f} s")
-        answer = client.stdout.readline()
-        if not answer:
-            assert client.stderr is not None
-            said = client.stderr.read().decode(errors="replace").strip()
-            raise RuntimeError(f"the crowd failed: {said.splitlines()[-1] if said else 'no word'}")
-        return dict(json.loads(answer))
 
-
-@contextlib.contextmanager
-def _crowd(server: Server, core: int, options: Sequence[str]) -> Iterator[Crowd]:
-    """Run the crowd's process on a core, and end it whatever happens."""
-    with cores.pinned(core):
-        client = subprocess.Popen(
-            [sys.executable, "-m", "yolanda.bench.clients.crowd", str(server.port), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    with client:
-        try:
-            yield Crowd(server, client)
-        finally:
-            client.kill()
-
-
-def _note_objects(crowd: Crowd, result: PartResult) -> None:
+def _note_objects(crowd: Gathering, result: PartResult) -> None:
     """Note once what the kernel keeps; it is the same for all who have no threads."""
     start = "The kernel's objects of a connection, both ends"
     grown = crowd.grown_objects()
@@ -381,9 +352,8 @@ class _Teller:
         words = [f"{value / 1024:,.1f} KiB with {_WORDS[name]}" for name, value in found.items()]
         if not words:
             return ""
-        return (
-            f"Each of {self._usual:,} connections that has spoken and is idle takes {_and(words)}."
-        )
+        each = f"Each of {self._usual:,} connections that has spoken and is idle"
+        return f"{each} takes {listed(words)}."
 
     def kernel(self) -> str:
         """What it takes of the kernel beside."""
@@ -408,7 +378,7 @@ class _Teller:
             return ""
         return (
             f"{self._usual:,} connections are open, and each has been answered once, after "
-            f"{_and(words)}."
+            f"{listed(words)}."
         )
 
     def growing(self) -> str:
@@ -424,7 +394,7 @@ class _Teller:
             return ""
         return (
             f"The same {few * RATE / 10:,.0f} words a second cost the server, said by "
-            f"{few // 10:,} of {many:,} connections instead of {few:,}, {_and(words)} as much "
+            f"{few // 10:,} of {many:,} connections instead of {few:,}, {listed(words)} as much "
             "processor time."
         )
 
@@ -436,7 +406,7 @@ class _Teller:
             return ""
         return (
             f"With {self._usual:,} connections of which 1 in 10 speaks {RATE:.0f} times a second, "
-            f"99 of 100 words are answered within {_and(words)}."
+            f"99 of 100 words are answered within {listed(words)}."
         )
 
     def idling(self) -> str:
@@ -448,7 +418,7 @@ class _Teller:
         if not busy:
             return f"{self._usual:,} connections that are idle take no processor from any of them."
         words = [f"{_WORDS[name]} {value:.1%} of a core" for name, value in busy.items()]
-        return f"While {self._usual:,} connections are idle, {_and(words)} is taken."
+        return f"While {self._usual:,} connections are idle, {listed(words)} is taken."
 
     def largest(self) -> str:
         """What the machine's limits allow."""
@@ -458,7 +428,7 @@ class _Teller:
         words = [f"{value / 2**20:,.0f} MiB with {_WORDS[name]}" for name, value in found.items()]
         if not words:
             return ""
-        return f"{self._most:,} connections on one process: the whole server has {_and(words)}."
+        return f"{self._most:,} connections on one process: the whole server has {listed(words)}."
 
     def giving_up(self) -> str:
         """Who does not serve all, or at what price."""
@@ -472,7 +442,7 @@ class _Teller:
             for name, point in given.items()
         ]
         if words:
-            return f"{_capital(_and(words))}."
+            return f"{_capital(listed(words))}."
         each = self._all("memory_each", self._usual) | {}
         ours, threads = each.get("yolanda"), each.get("threads")
         if not ours or not threads:
@@ -493,16 +463,12 @@ class _Teller:
         ]
         if not late:
             return ""
-        return f"The client fell behind, and was the limit, with {_and(late)}."
+        return f"The client fell behind, and was the limit, with {listed(late)}."
 
     def _all(self, figure: str, connections: int, speaking: str = "nobody") -> dict[str, float]:
         at: dict[str, Condition] = {"connections": connections, "speaking": speaking}
         found = {name: spread(self._result.find(name, at), figure) for name in NAMES}
         return {name: value.median for name, value in found.items() if value is not None}
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _capital(text: str) -> str:
@@ -547,12 +513,12 @@ TABLES = (
     *(
         Table((figure,), title, columns="connections", where={"speaking": who})
         for figure, who, title in (
-            ("memory_each", "nobody", "Memory of an idle connection, by connections"),
-            ("kernel_each", "nobody", "Kernel memory of a connection, both ends, by connections"),
-            ("accept", "nobody", "Until all are served once, by connections"),
-            ("p99", "1 in 100", "1 in 100 speaks: 99 of 100 are answered within, by connections"),
-            ("p99", "1 in 10", "1 in 10 speaks: 99 of 100 are answered within, by connections"),
-            ("cpu", "1 in 10", "1 in 10 speaks: server CPU a word, by connections"),
+            ("memory_each", "nobody", "Memory of an idle connection"),
+            ("kernel_each", "nobody", "Kernel memory of a connection, both ends"),
+            ("accept", "nobody", "Until all are served once"),
+            ("p99", "1 in 100", "1 in 100 speaks: 99 of 100 are answered within"),
+            ("p99", "1 in 10", "1 in 10 speaks: 99 of 100 are answered within"),
+            ("cpu", "1 in 10", "1 in 10 speaks: server CPU a word"),
         )
     ),
 )
@@ -568,7 +534,7 @@ PLOTS = (
     Plot(
         "lines",
         "memory",
-        "Memory of the server, by connections",
+        "Memory of the server",
         x="connections",
         where=_IDLE,
         log_x=True,
@@ -634,5 +600,5 @@ PART = Part(
     rounds=2,
     seconds=1.0,
     short_rounds=1,
-    short_seconds=0.25,
+    short_seconds=0.1,
 )

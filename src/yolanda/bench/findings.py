@@ -29,14 +29,15 @@ def comparison(
     ]
     value = f"{own.median * figure.scale:,.{figure.digits}f} {figure.unit}"
     sentence = f"{subject}: {ours} takes {value}"
-    return [f"{sentence}, {_listed(said)}." if said else f"{sentence}."]
+    return [f"{sentence}, {listed(said)}." if said else f"{sentence}."]
 
 
 def _times(found: Spread) -> str:
     return f"{found.median:.2f} ({found.least:.2f} to {found.most:.2f}) times"
 
 
-def _listed(parts: list[str]) -> str:
+def listed(parts: list[str]) -> str:
+    """Join what is listed: ``"a, b and c"``."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"

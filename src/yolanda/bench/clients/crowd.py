@@ -1,28 +1,18 @@
-"""A crowd of connections of which few speak: ``python -m yolanda.bench.clients.crowd PORT``.
+"""A crowd of connections of which few speak, in a process of its own; see `probe`.
 
-One thread with epoll.  It does what lines of JSON on its standard input ask, and answers each with
-one::
+To *meet* a server is to have one connection to it.  To *gather* is to open connections until there
+are so many; each says something at once, and is there when it was answered.  To *speak* is to let
+so many of them, taken from all over the crowd, say something so often a second each, at times that
+are fixed beforehand: nobody waits for an answer before the next word is due, so a server that halts
+is not spared what others would have said meanwhile.  In between nothing is said.
 
-    {"gather": 10000}
-    {"speak": 100, "rate": 10, "seconds": 1}
-
-To *gather* is to open connections until there are so many; each says something at once, and is
-there when it was answered.  To *speak* is to let so many of them, taken from all over the crowd,
-say something so often a second each, at times that are fixed beforehand: nobody waits for an answer
-before the next word is due, so a server that halts is not spared what others would have said
-meanwhile.  Between two lines nothing is said.  The end of the input ends it.
-
-A word is 64 bytes that are echoed, or with ``--http`` a small GET.
+A word is 64 bytes that are echoed, or a small GET.
 """
 
-import argparse
-import gc
-import json
 import random
 import select
 import socket
 import struct
-import sys
 import time
 from array import array
 from collections import deque
@@ -30,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from yolanda.bench.clients.echo import ask_once, connect
+from yolanda.bench.probe import serve
 from yolanda.programs.blocking import explain
 
 ECHOED = bytes(range(64))
@@ -214,6 +205,14 @@ class Crowd:
         self._pieces.pop(fd, None)
 
 
+def visitors(port: int, rest: float = 0.0) -> Crowd:
+    """Return a crowd of those who ask for a page; its size is learnt from the first answer."""
+    request = b"GET / HTTP/1.1\r\nHost: %b:%d\r\n\r\n" % (SERVER.encode(), port)
+    with connect(port) as first:
+        size = ask_once(first, request)
+    return Crowd(port, request, size, rest)
+
+
 def percentiles(trips: Sequence[float]) -> dict[str, float]:
     """Return the median of round trips, and what 1 in 100 and 1 in 1,000 of them exceed.
 
@@ -237,29 +236,20 @@ def _spread_out(fds: list[int], count: int) -> list[int]:
 
 
 def main() -> None:
-    """Do what the lines ask."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("port", type=int)
-    parser.add_argument("--http", action="store_true", help="ask for a page")
-    parser.add_argument("--one-core", action="store_true", help="leave some of it to the server")
-    options = parser.parse_args()
-    rest = 0.001 if options.one_core else 0.0
-    if options.http:
-        request = b"GET / HTTP/1.1\r\nHost: %b:%d\r\n\r\n" % (SERVER.encode(), options.port)
-        with connect(options.port) as first:
-            size = ask_once(first, request)
-        crowd = Crowd(options.port, request, size, rest)
-    else:
-        crowd = Crowd(options.port, ECHOED, len(ECHOED), rest)
-    gc.disable()  # there are no cycles here, and a collection would be taken for the server's delay
-    for line in sys.stdin:
-        wanted = json.loads(line)
-        if "gather" in wanted:
-            done = crowd.gather(wanted["gather"])
-        else:
-            done = crowd.speak(wanted["speak"], wanted["rate"], wanted["seconds"])
-        print(json.dumps(done), flush=True)
-    crowd.close()
+    """Do what is asked, with the one crowd of this process."""
+    crowds: list[Crowd] = []
+
+    def meet(port: int, http: bool, rest: float) -> dict[str, Any]:
+        crowds.append(visitors(port, rest) if http else Crowd(port, ECHOED, len(ECHOED), rest))
+        return crowds[0].gather(1)
+
+    def gather(total: int) -> dict[str, Any]:
+        return crowds[0].gather(total)
+
+    def speak(speakers: int, rate: float, seconds: float) -> dict[str, Any]:
+        return crowds[0].speak(speakers, rate, seconds)
+
+    serve({"meet": meet, "gather": gather, "speak": speak})
 
 
 if __name__ == "__main__":
