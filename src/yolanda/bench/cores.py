@@ -4,6 +4,9 @@ sched_setaffinity.)"""
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
+
+from yolanda.bench import processes
 
 
 def choose() -> tuple[int, int]:
@@ -24,3 +27,11 @@ def pinned(*cores: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def move(session: int, *cores: int) -> None:
+    """Run all threads of a server that runs already on these cores alone."""
+    for pid in processes.of_session(session):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), cores)
