@@ -61,11 +61,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Server:
-    """A contender that runs: its port of 127.0.0.1, and the session of its processes."""
+    """A contender that runs: its port of 127.0.0.1, and the session of its processes.
+
+    ``output`` is the file of what they print.
+    """
 
     name: str
     port: int
     session: int
+    output: Path
 
 
 @contextlib.contextmanager
@@ -94,7 +98,7 @@ def running(contender: Contender, *server_cores: int) -> Iterator[Server]:
             )
         try:
             _wait_until_it_answers(process, port)
-            yield Server(contender.name, port, process.pid)
+            yield Server(contender.name, port, process.pid, output)
         except Exception as error:
             said = output.read_text(errors="replace")[-2000:].strip()
             raise RuntimeError(f"{error}\n{said}".rstrip()) from error

@@ -5,6 +5,7 @@ from yolanda.bench import (
     c10k,
     dispatchers,
     http_peers,
+    models,
     sockets,
     static_files,
     tcp_peers,
@@ -16,6 +17,7 @@ from yolanda.bench.part import Part
 
 PARTS: tuple[Part, ...] = (
     dispatchers.PART,
+    models.PART,
     c10k.PART,
     http_peers.PART,
     tcp_peers.PART,

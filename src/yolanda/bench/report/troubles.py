@@ -38,7 +38,7 @@ def _some_rounds(point: Point) -> str:
     if not point.samples:
         return ""
     lost = len(point.rounds) - len(point.samples)
-    return f" (in {lost} of {len(point.rounds)} rounds)"
+    return f" (in {lost} of {len(point.rounds)} rounds)" if lost else ""
 
 
 def client_limits(part: Part, result: PartResult) -> list[str]:
