@@ -54,6 +54,21 @@ def test_options_reach_the_parts(tmp_path: Path) -> None:
     assert {point.contender for point in result.points if point.samples} == {"nginx"}
 
 
+def test_a_contender_may_have_a_comma_in_its_name(
+    monkeypatch: pytest.MonkeyPatch, part: Part, tmp_path: Path
+) -> None:
+    asked = []
+
+    def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
+        asked.append(settings.only)
+        part.measure(replace(settings, only=()), progress, result)
+
+    names = ("writes", "writes, delayed", "yolanda")
+    monkeypatch.setattr(command, "PARTS", (replace(part, measure=measure, contenders=names),))
+    assert bench("--only", "writes,yolanda, writes, delayed", "--out", tmp_path).exit_code == 0
+    assert asked == [("writes", "yolanda", "writes, delayed")]
+
+
 def test_the_short_form_has_settings_of_its_own(tmp_path: Path) -> None:
     assert bench("--short", "--out", tmp_path).exit_code == 0
     assert load(tmp_path / "fake.json").settings == {"rounds": 1, "seconds": 0.5}
@@ -83,7 +98,7 @@ def test_parts_and_contenders_are_listed() -> None:
     answer = bench("--list")
     assert answer.exit_code == 0
     assert "fake  A fake <part>" in answer.output
-    assert "yolanda, nginx, select" in answer.output
+    assert "yolanda · nginx · select" in answer.output
     assert "(when it is named)" in answer.output
 
 

@@ -20,7 +20,6 @@ from yolanda.bench import (
     tools,
 )
 from yolanda.bench.contenders import Contender, Server
-from yolanda.bench.findings import listed
 from yolanda.bench.part import (
     Figure,
     Headline,
@@ -34,6 +33,7 @@ from yolanda.bench.part import (
 )
 from yolanda.bench.peers import nginx, script
 from yolanda.bench.probe import Probe
+from yolanda.bench.report.numbers import listed
 from yolanda.bench.results import CLIENT_BUSY, Condition, PartResult, Sample, spread
 
 CROWDS = (1_000, 5_000, 10_000)

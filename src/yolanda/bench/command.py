@@ -182,17 +182,21 @@ def _list(console: Console) -> None:
     for part in PARTS:
         extra = "" if part.by_default else " [dim](when it is named)[/dim]"
         console.print(f"[bold]{escape(part.name)}[/bold]  {escape(part.title)}{extra}")
-        console.print(f"    [dim]{escape(', '.join(part.contenders))}[/dim]", soft_wrap=True)
+        console.print(f"    [dim]{escape(' · '.join(part.contenders))}[/dim]", soft_wrap=True)
 
 
 def _contenders(parts: tuple[Part, ...], only: str) -> tuple[str, ...]:
-    """Return the names in ``only``; refuse one that no part has."""
-    names = tuple(filter(None, (name.strip() for name in only.split(","))))
+    """Return the names in ``only``, some of which have commas themselves; refuse an unknown one."""
+    pieces = [piece.strip() for piece in only.split(",") if piece.strip()]
     known = [name for part in parts for name in part.contenders]
-    for name in names:
-        if name not in known:
-            raise _unknown("contender", name, known)
-    return names
+    names = []
+    while pieces:
+        lengths = [n for n in range(len(pieces), 0, -1) if ", ".join(pieces[:n]) in known]
+        if not lengths:
+            raise _unknown("contender", pieces[0], known)
+        names.append(", ".join(pieces[: lengths[0]]))
+        del pieces[: lengths[0]]
+    return tuple(names)
 
 
 def _number(value: float | None) -> float | None:

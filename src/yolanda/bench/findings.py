@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from yolanda.bench.part import Figure
+from yolanda.bench.report.numbers import listed, ratio_spread_text, ratio_text, value_text
 from yolanda.bench.results import Condition, PartResult, Spread, ratio, spread
 
 
@@ -27,17 +28,10 @@ def comparison(
         for peer in peers
         if (found := ratio(point, result.find(peer, where), figure.name))
     ]
-    value = f"{own.median * figure.scale:,.{figure.digits}f} {figure.unit}"
-    sentence = f"{subject}: {ours} takes {value}"
+    sentence = f"{subject}: {ours} takes {value_text(figure, own.median)}"
     return [f"{sentence}, {listed(said)}." if said else f"{sentence}."]
 
 
 def _times(found: Spread) -> str:
-    return f"{found.median:.2f} ({found.least:.2f} to {found.most:.2f}) times"
-
-
-def listed(parts: list[str]) -> str:
-    """Join what is listed: ``"a, b and c"``."""
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    between = ratio_spread_text(found)
+    return ratio_text(found.median) + (f" ({between})" if between else "")

@@ -11,7 +11,8 @@ from yolanda.bench.report.numbers import (
     spread_text,
     value_text,
 )
-from yolanda.bench.report.pictures import labelled, pictures
+from yolanda.bench.report.pictures import pictures
+from yolanda.bench.report.places import conditions_text
 from yolanda.bench.report.tables import grids_of
 from yolanda.bench.report.troubles import client_grid, client_limits, troubles_of
 from yolanda.bench.results import PartResult, ratio, spread
@@ -35,11 +36,8 @@ def build(run: Run, parts: Iterable[Part]) -> Document:
         for result in run.parts
         if result.part not in by_name
     ]
-    versions: dict[str, str] = {}
-    for result in known:
-        versions |= result.versions
     sections = [section(by_name[result.part], result) for result in known]
-    return Document(run, sections, versions, remarks)
+    return Document(run, sections, _software(known), remarks)
 
 
 def section(part: Part, result: PartResult) -> Section:
@@ -64,14 +62,25 @@ def section(part: Part, result: PartResult) -> Section:
     )
 
 
+def _software(measured: list[PartResult]) -> list[str]:
+    """Return each program once: a contender's version may tell of several, with their names."""
+    found = []
+    for result in measured:
+        for name, versions in result.versions.items():
+            pieces = [piece.strip() for piece in versions.split(",")]
+            found += [piece if " " in piece else f"{name} {piece}" for piece in pieces if piece]
+    return list(dict.fromkeys(found))
+
+
 def _facts(result: PartResult) -> list[str]:
-    names = {"rounds": "round" if result.settings.get("rounds") == 1 else "rounds"}
-    names["seconds"] = "s a measurement"
-    facts = [
-        f"{value if isinstance(value, str) else f'{value:,g}'} {names.get(name, name)}"
-        for name, value in result.settings.items()
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-    ]
+    settings = dict(result.settings)
+    rounds, seconds = settings.pop("rounds", None), settings.pop("seconds", None)
+    facts = []
+    if rounds is not None:
+        facts.append(f"{rounds} round{'' if rounds == 1 else 's'}")
+    if seconds is not None:
+        facts.append(f"{seconds:g} s a measurement")
+    facts += [f"{name} {value}" for name, value in settings.items()]
     return [*facts, f"took {duration_text(result.seconds)}"]
 
 
@@ -113,7 +122,7 @@ def _verdict(part: Part, result: PartResult, target: Target) -> Verdict:
     else:
         found = spread(ours, target.figure)
         limit = f"at most {value_text(figure, target.limit)}"
-    where = ", ".join(labelled(part, name, value) for name, value in target.where.items())
+    where = conditions_text(part, target.where)
     if found is None:
         words = f"not measured; {limit}"
         return Verdict(

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 
 from yolanda.bench.report.comparison import Comparison
+from yolanda.bench.report.numbers import moment_text
 from yolanda.bench.report.pictures import Picture
 from yolanda.bench.results import Spread
 from yolanda.bench.run_folder import Run
@@ -93,11 +94,11 @@ class Section:
 
 @dataclass
 class Document:
-    """A report."""
+    """A report; ``software``: what was measured and measured with, with its version."""
 
     run: Run
     sections: list[Section]
-    versions: dict[str, str]
+    software: list[str]
     remarks: list[str]
     comparison: Comparison | None = None
 
@@ -105,3 +106,9 @@ class Document:
     def verdicts(self) -> list[Verdict]:
         """The verdicts of all parts."""
         return [verdict for section in self.sections for verdict in section.verdicts]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what was measured when and on what."""
+        facts = [("measured", moment_text(self.run.started)), ("Yolanda", self.run.version)]
+        facts += self.run.machine.items()
+        return facts + [("software", ", ".join(self.software))] * bool(self.software)

@@ -11,6 +11,7 @@ from yolanda.bench.report import palette
 from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Document, Grid, Section, Verdict
 from yolanda.bench.report.marks import moves_mark, target_mark
+from yolanda.bench.report.numbers import moment_text
 from yolanda.bench.report.tables import moves_grid
 
 Drawings = Mapping[str, tuple[str, str]]
@@ -18,6 +19,8 @@ Drawings = Mapping[str, tuple[str, str]]
 
 _FEW = 20
 """Rows of a table that may be open without being asked for."""
+_FINDINGS = 5
+"""Findings that are seen at once."""
 _SIGNS = {Verdict.MET: "✓", Verdict.MISSED: "✗", Verdict.UNMEASURED: "–"}
 _CLASSES = {Verdict.MET: "met", Verdict.MISSED: "missed", Verdict.UNMEASURED: "unmeasured"}
 
@@ -45,15 +48,10 @@ def _title(document: Document) -> str:
 
 
 def _first_page(document: Document) -> str:
-    run = document.run
     remarks = "".join(f'<p class="notice">{escape(remark)}</p>' for remark in document.remarks)
     cards = "".join(_card(section) for section in document.sections)
-    facts = {"measured": run.started.replace("T", " "), "Yolanda": run.version} | run.machine
-    versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
-    if versions:
-        facts["beside it"] = versions
     described = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items()
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in document.facts()
     )
     return (
         f'<header><h1>What Yolanda costs</h1><p class="soft">{escape(_subtitle(document))}</p>'
@@ -121,8 +119,10 @@ def _section(section: Section, drawings: Drawings) -> str:
     ]
     if section.state:
         pieces.append(f'<p class="notice">{escape(section.state)}</p>')
-    pieces.append(_list(section.findings, "findings"))
-    pieces.append(_targets(section.verdicts))
+    pieces.append(_list(section.findings[:_FINDINGS], "findings"))
+    if section.findings[_FINDINGS:]:
+        more = _list(section.findings[_FINDINGS:], "findings")
+        pieces.append(f"<details><summary>More findings</summary>{more}</details>")
     for picture, caption in zip(section.pictures, section.captions, strict=True):
         if picture.name in drawings:
             drawn = "".join(drawings[picture.name]) + _list(picture.failures, "gave-up")
@@ -145,8 +145,7 @@ def _comparison(comparison: Comparison) -> str:
     old = comparison.old
     pieces = [
         '<section class="part" id="comparison"><h2>What moved</h2>',
-        f'<p class="question">Since {escape(old.started.replace("T", " "))}, '
-        f"{escape(old.version)}</p>",
+        f'<p class="question">Since {escape(moment_text(old.started))}, {escape(old.version)}</p>',
         _list([*comparison.remarks, *comparison.summary()], "findings"),
     ]
     for part in comparison.parts:

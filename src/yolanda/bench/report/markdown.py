@@ -4,6 +4,7 @@ from collections.abc import Container
 
 from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Cell, Document, Grid, Section, Verdict
+from yolanda.bench.report.numbers import moment_text
 from yolanda.bench.report.tables import moves_grid
 
 FOLDER = "plots"
@@ -16,10 +17,7 @@ def to_markdown(document: Document, drawn: Container[str], missing: str = "") ->
     - ``drawn``: names of the pictures that there are.
     - ``missing``: why there are none.
     """
-    run = document.run
     lines = ["# What Yolanda costs", ""]
-    facts = {"measured": run.started.replace("T", " "), "Yolanda": run.version} | run.machine
-    facts["beside"] = ", ".join(f"{name} {text}" for name, text in document.versions.items())
     for remark in [*document.remarks, missing]:
         if remark:
             lines += [f"**{_text(remark)}**", ""]
@@ -27,7 +25,7 @@ def to_markdown(document: Document, drawn: Container[str], missing: str = "") ->
     for section in document.sections:
         lines.append(_summary_row(section))
     lines += ["", *_targets(document.verdicts)]
-    lines += [f"- {name}: {_text(value)}" for name, value in facts.items() if value]
+    lines += [f"- {name}: {_text(value)}" for name, value in document.facts()]
     for section in document.sections:
         lines += ["", *_section(section, drawn)]
     if document.comparison is not None:
@@ -75,7 +73,6 @@ def _section(section: Section, drawn: Container[str]) -> list[str]:
     if section.state:
         lines += [f"**{_text(section.state)}**", ""]
     lines += _list(section.findings)
-    lines += _targets(section.verdicts)
     for picture, caption in zip(section.pictures, section.captions, strict=True):
         if picture.name in drawn:
             lines += [f"### {_text(picture.title)}", ""]
@@ -96,7 +93,7 @@ def _section(section: Section, drawn: Container[str]) -> list[str]:
 
 
 def _comparison(comparison: Comparison) -> list[str]:
-    since = f"Since {comparison.old.started.replace('T', ' ')}, {comparison.old.version}:"
+    since = f"Since {moment_text(comparison.old.started)}, {comparison.old.version}:"
     lines = ["## What moved", "", _text(since), ""]
     lines += _list([*comparison.remarks, *comparison.summary()])
     for part in comparison.parts:

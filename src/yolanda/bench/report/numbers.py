@@ -90,6 +90,16 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def moment_text(moment: str) -> str:
+    """Write a date and time in ISO 8601 to the minute."""
+    return moment[:16].replace("T", " ")
+
+
 def percent_text(change: float) -> str:
     """Write a change of a share of one: ``+3.1%``."""
     return f"{change:+.1%}".replace("-", "\N{MINUS SIGN}")
+
+
+def listed(items: list[str]) -> str:
+    """Write a list as in a sentence: ``1, 10 and 100``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from yolanda.bench.part import Figure, Part, Plot, Where
-from yolanda.bench.report.numbers import condition_text
+from yolanda.bench.report.numbers import condition_text, listed
 from yolanda.bench.results import Condition, PartResult, Point, Spread, spread
 
 CONTENDER = "contender"
@@ -176,8 +176,3 @@ def _series(part: Part, plot: Plot, points: list[Point], every: list[Condition])
         for value, dots in by_value.items()
         if dots
     ]
-
-
-def listed(items: list[str]) -> str:
-    """Write a list as in a sentence: ``1, 10 and 100``."""
-    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

@@ -2,9 +2,9 @@
 
 import math
 
-from yolanda.bench.part import Part
-from yolanda.bench.report.numbers import condition_text
-from yolanda.bench.report.pictures import labelled, listed, values
+from yolanda.bench.part import Part, Where
+from yolanda.bench.report.numbers import condition_text, listed
+from yolanda.bench.report.pictures import labelled, values
 from yolanda.bench.results import PartResult, Point
 
 _PLACES_NAMED = 4
@@ -27,16 +27,21 @@ def places_text(part: Part, result: PartResult, points: list[Point], every: list
             for name, some in chosen.items()
             if len(some) < len(values(every, name))
         )
+    rest = len(points) - _PLACES_NAMED
+    if rest < 2:
+        return listed([place_text(part, result, point) for point in points])
     named = [place_text(part, result, point) for point in points[:_PLACES_NAMED]]
-    if len(points) > _PLACES_NAMED:
-        named.append(f"{len(points) - _PLACES_NAMED} others")
-    return listed(named)
+    return listed([*named, f"{rest} other conditions"])
 
 
 def place_text(part: Part, result: PartResult, point: Point) -> str:
     """Write the conditions of a point, as far as they are not the same everywhere."""
+    varied = {name: value for name, value in point.at.items() if len(result.values(name)) > 1}
+    return conditions_text(part, varied)
+
+
+def conditions_text(part: Part, conditions: Where) -> str:
+    """Write conditions; none of something, such as idle connections, need not be said."""
     return ", ".join(
-        labelled(part, name, value)
-        for name, value in point.at.items()
-        if len(result.values(name)) > 1
+        labelled(part, name, value) for name, value in conditions.items() if value != 0
     )

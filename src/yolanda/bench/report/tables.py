@@ -61,7 +61,7 @@ def _figure_grid(part: Part, table: Table, points: list[Point], title: str) -> G
     head = [
         _over(part, table.rows),
         *(titled(figure) for figure in figures),
-        *(f"times {peer}" for peer in peers),
+        *(f"× {peer}" for peer in peers),
     ]
     best = [_best(points, figure) for figure in figures]
     rows = []

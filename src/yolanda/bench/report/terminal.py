@@ -8,7 +8,7 @@ from rich.text import Text
 
 from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Document, Grid, Section, Verdict
-from yolanda.bench.report.numbers import percent_text
+from yolanda.bench.report.numbers import moment_text, percent_text
 
 _STYLES = {Verdict.MET: "green", Verdict.MISSED: "red", Verdict.UNMEASURED: "dim"}
 
@@ -25,7 +25,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     """Print what moved between two runs."""
     old = comparison.old
     console.print()
-    console.print(f"[bold]Since {escape(old.started)}[/bold], {escape(old.version)}")
+    console.print(f"[bold]Since {escape(moment_text(old.started))}[/bold], {escape(old.version)}")
     for line in [*comparison.remarks, *comparison.summary()]:
         console.print(f"- {escape(line)}")
     for part in comparison.parts:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from yolanda.bench import results
 from yolanda.bench.part import Figure, Part
 from yolanda.bench.report.document import Grid, Row
-from yolanda.bench.report.numbers import number
+from yolanda.bench.report.numbers import listed, number
 from yolanda.bench.report.pictures import is_ours
 from yolanda.bench.report.places import place_text, places_text
 from yolanda.bench.report.tables import figure_cell, titled
@@ -57,16 +57,21 @@ def client_limits(part: Part, result: PartResult) -> list[str]:
 
 
 def _by_contender(part: Part, said: Iterable[tuple[Point, str]], result: PartResult) -> list[str]:
-    """Make sentences, one for each contender and thing said, which name the conditions."""
+    """Make sentences that name contenders and conditions, as few as will do."""
     concerned: dict[tuple[str, str], list[Point]] = {}
     for point, words in said:
         concerned.setdefault((point.contender, words), []).append(point)
-    sentences = []
+    together: dict[tuple[str, str], list[str]] = {}
     for (contender, words), points in concerned.items():
         every = [point for point in result.points if point.contender == contender]
         places = places_text(part, result, points, every)
-        sentences.append(f"{contender}{f' at {places}' if places else ''}: {words}")
-    return sentences
+        together.setdefault((places, words), []).append(contender)
+    everybody = result.contenders()
+    return [
+        f"{'all' if len(who) == len(everybody) > 2 else listed(who)}"
+        f"{f' at {places}' if places else ''}: {words}"
+        for (places, words), who in together.items()
+    ]
 
 
 def client_grid(part: Part, result: PartResult) -> Grid | None:

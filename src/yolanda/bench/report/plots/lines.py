@@ -217,14 +217,17 @@ def _styles(series: list[Series]) -> dict[str, dict[str, Any]]:
     """Choose each line's colour, marker and dashes; the same in every picture of a part."""
     styles: dict[str, dict[str, Any]] = {}
     others = palette.MUTED if any(item.ours for item in series) else palette.DISTINCT
+    ours = [item.name for item in series if item.ours]
     for item in series:
-        index = item.number
+        # Yolanda's differ in dashes alone, others also in colour.
+        index = ours.index(item.name) if item.ours else item.number
+        dashes = index if item.ours else index // len(others)
         styles[item.name] = {
             "color": colour(palette.ACCENT if item.ours else others[index % len(others)]),
             "linewidth": 2.6 if item.ours else 1.7,
-            "marker": "o" if item.ours else _MARKERS[index % len(_MARKERS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
             "markersize": 6.5 if item.ours else 5.5,
-            "linestyle": _DASHES[index // len(others) % len(_DASHES)],
+            "linestyle": _DASHES[dashes % len(_DASHES)],
             "solid_capstyle": "round",
             "zorder": 4 if item.ours else 3,
         }
