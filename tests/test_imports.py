@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 MODULES = sorted((SOURCE / "yolanda").rglob("*.py"))
 
 LAYERS = [
+    ("yolanda.plain_object",),
     ("yolanda.buffer", "yolanda.address", "yolanda.networks"),
     ("yolanda.reactor",),
     ("yolanda.transport",),

@@ -172,6 +172,8 @@ class Buffer:
 
     def retrieve(self, size: int) -> bytes:
         """Take the first ``size`` bytes out."""
+        if size == self._write - self._read:
+            return self.retrieve_all()
         data = self.peek(size)
         self.skip(size)
         return data

@@ -337,10 +337,10 @@ def test_completed_comes_when_the_channel_is_registered(bench: Bench) -> None:
 def test_a_descriptor_that_cannot_be_watched_is_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(channel: object) -> None:
+    def refuse(fd: int, events: int) -> None:
         raise OSError(errno.ENOSPC, "no room for another watch")
 
-    monkeypatch.setattr(bench.loop, "add_channel", refuse)
+    monkeypatch.setattr(bench.loop._dispatcher, "add", refuse)
     released: list[TcpConnection] = []
     bench.connection.on_released = released.append
     bench.establish()

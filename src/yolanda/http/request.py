@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, unquote
 
 from yolanda.address import Address
 from yolanda.http.headers import Headers
+from yolanda.plain_object import PlainObject
 from yolanda.transport.tcp_connection import TcpConnection
 
 
@@ -51,7 +52,7 @@ class FieldBlock:
 _NO_FIELDS = FieldBlock(b"\r\n", keep_alive=False)
 
 
-class HttpRequest:
+class HttpRequest(PlainObject):
     """One request.  What costs something to find out is found out when it is asked for.
 
     It belongs to the thread of its connection's loop; a handler may hand it to another thread when
