@@ -74,6 +74,8 @@ def test_a_server_of_pages_answers_rightly_under_load_and_leaves_nothing(server:
     wrk.check_pages(server)
     assert holds(wrk.run(server, 1, wrk.BROWSER))
     assert wrk.run(server, 1, wrk.UPLOAD, connections=2)[ERRORS] == 0
+    assert wrk.run(server, 1, wrk.CHANGING, connections=2)[ERRORS] == 0
+    assert holds(load.run_client(server, 0.1, "echo", ("--http", "--connections", "4")))
     assert idle.run(server, 0.1, 20)["idle_cpu"] >= 0
 
 

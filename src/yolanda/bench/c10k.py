@@ -580,7 +580,7 @@ PART = Part(
     question=(
         "What do ten thousand connections cost a process, and as many as this machine allows: how "
         "much memory each, how long until all are there, how long do those wait who speak while "
-        "the others are idle? (Chapter 24: the C10K problem.)"
+        "the others are idle? Chapter 24 calls it the C10K problem."
     ),
     contenders=NAMES,
     figures=FIGURES,

@@ -23,15 +23,21 @@ from yolanda.bench.rounds import Entry
 REQUESTS = {
     "small GET": wrk.SMALL,
     "browser's GET": wrk.BROWSER,
+    "browser's GETs, none alike": wrk.CHANGING,
     "16 pipelined": wrk.PIPELINED,
     "1 MB download": wrk.DOWNLOAD,
     "1 MB upload": wrk.UPLOAD,
 }
-IDLE = (1_000, 10_000)
+BESIDE = "small GET beside idle connections"
+IDLE = (0, 1_000, 10_000)
 
 
-def _at(name: str, idle: int = 0) -> Where:
-    return {"load": name, "idle": idle}
+def _at(name: str) -> Where:
+    return {"load": name}
+
+
+def _beside(count: int) -> Where:
+    return {"load": BESIDE, "idle": count}
 
 
 SMALL = _at("small GET")
@@ -62,12 +68,12 @@ def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
         for name, request in REQUESTS.items()
     ]
     entries = [Entry(contender, loads, _prepare) for contender in CONTENDERS]
-    for count in IDLE[:1] if settings.short else IDLE:
+    for count in IDLE[:2] if settings.short else IDLE:
         if not idle.fits(count):
             result.notes.append(f"The limit of descriptors is too low for {count:,} connections.")
             continue
         # On servers of their own: what another load has left free would be taken first.
-        load_beside = Load(_at("small GET", count), functools.partial(idle.run, count=count))
+        load_beside = Load(_beside(count), functools.partial(idle.run, count=count))
         entries += [Entry(contender, [load_beside], wrk.warm_up) for contender in CONTENDERS]
     result.notes.append(
         f"nginx sets memory aside for {peers.CONNECTIONS:,} connections when it starts, so that "
@@ -98,8 +104,8 @@ def find(result: PartResult) -> list[str]:
             result, cpu, where, name, "yolanda-asgi", ["uvicorn", "granian"]
         )
         sentences += findings.comparison(result, cpu, where, name, "yolanda-wsgi", ["gunicorn"])
-    for count in IDLE:
-        where = _at("small GET", count)
+    for count in IDLE[1:]:
+        where = _beside(count)
         sentences += findings.comparison(
             result,
             PART.figure("connection_memory"),
@@ -127,34 +133,38 @@ PART = Part(
         Figure("idle_cpu", "processor while all are idle", "%", 100, 1),
     ),
     measure=measure,
+    conditions={"idle": "idle connections"},
     findings=find,
     tables=(
-        Table(
-            ("cpu", "rate", "p99", "memory", "client_cpu"),
-            f"{load.CONNECTIONS} connections",
-            where={"idle": 0},
-            peers=("nginx", "uvicorn"),
+        *(
+            Table(
+                ("cpu", "rate", "p99", "memory", "client_cpu"),
+                f"{name}, {load.CONNECTIONS} connections",
+                where=_at(name),
+                peers=("nginx", "uvicorn"),
+            )
+            for name in REQUESTS
         ),
-        Table(
-            ("connection_memory", "idle_cpu", "cpu", "p99"),
-            f"{load.CONNECTIONS} connections beside many that are idle",
-            where={"idle": IDLE[0]},
-            peers=("uvicorn",),
-        ),
-        Table(
-            ("connection_memory", "idle_cpu", "cpu", "p99"),
-            f"{load.CONNECTIONS} connections beside many that are idle",
-            where={"idle": IDLE[1]},
-            peers=("uvicorn",),
+        *(
+            Table(
+                ("connection_memory", "idle_cpu", "cpu", "p99"),
+                f"Small GET, {load.CONNECTIONS} connections beside {count:,} that are idle",
+                where=_beside(count),
+                peers=("uvicorn",),
+            )
+            for count in IDLE[1:]
         ),
     ),
     plots=(
-        Plot("bars", "cpu", "Server CPU a request", where={"idle": 0}),
+        *(
+            Plot("bars", "cpu", f"Server CPU a request: {name}", where=_at(name))
+            for name in REQUESTS
+        ),
         Plot(
             "bars",
             "connection_memory",
             "Memory of an idle connection",
-            where={"idle": IDLE[1]},
+            where=_beside(IDLE[-1]),
             caption="What the kernel keeps for the sockets is not in it.",
         ),
         Plot(
@@ -162,7 +172,7 @@ PART = Part(
             "cpu",
             "Small GET beside idle connections",
             x="idle",
-            where={"load": "small GET"},
+            where=_at(BESIDE),
             caption="With epoll, who is idle costs nobody anything.",
         ),
     ),
@@ -171,7 +181,7 @@ PART = Part(
         Target("cpu", _at("browser's GET"), "yolanda", 2.0, "nginx"),
         Target("cpu", SMALL, "yolanda-asgi", 0.45, "uvicorn"),
         Target("cpu", SMALL, "yolanda-asgi", 0.45, "granian"),
-        Target("connection_memory", _at("small GET", 10_000), "yolanda", 3 * 1024),
+        Target("connection_memory", _beside(IDLE[-1]), "yolanda", 3 * 1024),
     ),
     headlines=(Headline("cpu", SMALL, "yolanda", "of server CPU for a small GET", "nginx"),),
     seconds=2.0,

@@ -25,9 +25,9 @@ def run(server: Server, seconds: float, count: int) -> Sample:
     """Open ``count`` connections, let them be idle, and then load the server beside them.
 
     On each a request is answered first, so that what a server keeps from one request to the next
-    is there.  The sample has ``connection_memory`` (bytes; the kernel's own for sockets is not in
-    it), ``idle_cpu`` (share of a core while nothing comes), and the figures of the small GET on
-    further connections.
+    is there.  The sample has ``idle_cpu`` (share of a core while nothing comes), the figures of the
+    small GET on further connections, and, where there are idle ones, ``connection_memory`` (bytes;
+    the kernel's own for sockets is not in it).
 
     Raises `RuntimeError` if the server refuses or closes any of them.
     """
@@ -54,7 +54,10 @@ def run(server: Server, seconds: float, count: int) -> Sample:
         sample = wrk.run(server, seconds)
         if closed := _closed(clients):
             raise RuntimeError(f"{closed} of {count} idle connections were closed by the server")
-    return sample | {"connection_memory": grown / count, "idle_cpu": times.running / seconds}
+    sample["idle_cpu"] = times.running / seconds
+    if count:
+        sample["connection_memory"] = grown / count
+    return sample
 
 
 def _connect(port: int) -> socket.socket:

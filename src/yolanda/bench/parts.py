@@ -3,7 +3,9 @@
 from yolanda.bench import (
     applications,
     c10k,
+    client_check,
     dispatchers,
+    hot_path,
     http_peers,
     models,
     sockets,
@@ -22,9 +24,11 @@ PARTS: tuple[Part, ...] = (
     http_peers.PART,
     tcp_peers.PART,
     sockets.PART,
+    client_check.PART,
     applications.PART,
     tls.PART,
     static_files.PART,
     websocket.PART,
     workers.PART,
+    hot_path.PART,
 )

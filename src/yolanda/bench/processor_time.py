@@ -54,6 +54,22 @@ def elapsed(before: Snapshot, after: Snapshot) -> Times:
     return Times(after.running - before.running, waiting)
 
 
+def modes(session: int) -> tuple[float, float]:
+    """Return the seconds that a session has run in its programs and in the kernel.
+
+    In hundredths of a second: for a share, not for a sum.
+    """
+    user = system = 0.0
+    for pid in processes.of_session(session):
+        try:
+            fields = _stat(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        user += int(fields[11]) * TICK
+        system += int(fields[12]) * TICK
+    return user, system
+
+
 def of_process(pid: int) -> float:
     """Return the seconds that one process has run, without its children.
 
@@ -67,8 +83,13 @@ def of_process(pid: int) -> float:
 
 
 def _of_ended_children(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return (int(fields[13]) + int(fields[14])) * TICK
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what ``/proc/PID/stat`` has after the name: state, parent, process group ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _waited(task: Path) -> float:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "openssl": "openssl"}
+PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "openssl": "openssl", "strace": "strace"}
 """As Debian and Ubuntu call them."""
 
 

@@ -31,6 +31,8 @@ SMALL = Request()
 """A GET with a Host and nothing else."""
 BROWSER = Request(script="browser.lua")
 """Ten fields and a cookie."""
+CHANGING = Request(script="changing.lua")
+"""The same fields, of which no two requests have all alike, nor the same line."""
 PIPELINED = Request(script="pipelined.lua")
 """Sixteen small GETs at once; the next sixteen when all are answered."""
 DOWNLOAD = Request(path="/large")
