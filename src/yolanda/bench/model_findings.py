@@ -90,28 +90,34 @@ def _watching_many(figures: _Figures) -> str:
         }
         last = max(costs, default=0)
         if last > figures.some and figures.some in costs:
-            grown.append(f"{name} {costs[last] / costs[figures.some]:.2f} times at {last:,}")
+            times = costs[last] / costs[figures.some]
+            grown.append(f"{times:.2f} times the CPU with {name} and {last:,}")
     if not grown:
         return ""
     return (
-        f"With more connections, but no more messages under way than at {figures.some:,}, a "
-        f"message costs this much of the CPU that it does there: {_and(grown)}."
+        f"Watching costs: with more than {figures.some:,} connections, but no more messages under "
+        f"way, a message takes {_and(grown)}."
     )
 
 
 def _memory(figures: _Figures) -> str:
     found = figures.all(_TYPICAL, "memory_each", figures.most)
+    kernel = figures.all(_TYPICAL, "kernel_each", figures.most)
     if not found:
         return ""
-    words = [f"{value / 1024:,.1f} KiB with {name}" for name, value in found.items()]
-    return f"Of {figures.most:,} connections each takes {_and(words)}, of user space."
+    words = [
+        f"{value / 1024:,.1f} KiB with {name}"
+        + (f" (and {kernel[name] / 1024:,.1f} of the kernel's)" if name in kernel else "")
+        for name, value in found.items()
+    ]
+    return f"Of {figures.most:,} connections each takes {_and(words)}."
 
 
 def _taking_in(figures: _Figures) -> str:
     found = figures.all(_TYPICAL, "setup", figures.most)
     if not found:
         return ""
-    words = [f"{value * 1e6:,.0f} us with {name}" for name, value in found.items()]
+    words = [f"{value * 1e6:,.0f} µs with {name}" for name, value in found.items()]
     return f"To connect, be accepted and answered for the first time takes {_and(words)}."
 
 
@@ -147,8 +153,8 @@ def _handing_over(figures: _Figures) -> str:
         return ""
     words = [f"{name} {value / one:.2f} times" for name, value in found.items()]
     return (
-        f"To hand over costs CPU, which {NONE} earns back: at {figures.some:,} connections "
-        f"{_and(words)} what one reactor takes for a message."
+        f"Handing over costs: with nothing to do for a message, at {figures.some:,} connections "
+        f"{_and(words)} the CPU that one reactor takes."
     )
 
 

@@ -1,25 +1,30 @@
 """One server of the comparison of I/O models, and its client: started, asked, ended."""
 
 import contextlib
-import json
 import os
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from yolanda.bench import contenders, cores, memory, processes, processor_time, switches
+from yolanda.bench import (
+    contenders,
+    cores,
+    kernel_memory,
+    memory,
+    processes,
+    processor_time,
+    switches,
+)
 from yolanda.bench.contenders import Contender, Server
+from yolanda.bench.probe import Probe, ProbeError
 from yolanda.bench.results import CLIENT_BUSY, CLIENT_CPU, Sample
 from yolanda.bench.servers.model_work import MUCH
 
 PATIENCE = 1.5
 """Seconds without any answer after which those who wait are not waited for."""
 REPLY_TIMEOUT = 60.0
-"""Seconds, beyond those of the load, that the client has for doing what it is asked."""
+"""Seconds that the client has for doing what it is asked."""
 STEP = 250
 """Connections opened at once; after each step it is looked whether memory is left."""
 MANY = 900
@@ -28,10 +33,6 @@ TIME_LIMIT = 90.0
 """Seconds after which a server gets no more connections and no more load: some take very long."""
 MEMORY_FLOOR = 512 * 1024 * 1024
 """Bytes that must be left, or no more connections are opened: fork takes much for each."""
-
-
-class GaveUp(Exception):
-    """A server, or its client, cannot go on; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ModelRun:
     def __init__(
         self,
         server: Server,
-        client: "subprocess.Popen[bytes]",
+        client: Probe,
         where: Cores,
     ) -> None:
         self.served = 0
@@ -73,8 +74,8 @@ class ModelRun:
         self._where = where
         self._attempts = 0
         self._deadline = time.monotonic() + TIME_LIMIT
-        self._first = 0  # connections when its memory was first looked at
-        self._first_memory = 0
+        self._first = 0  # connections when memory was first looked at: the server's, the kernel's
+        self._first_memory = self._first_kernel = 0
 
     def connect(self, total: int) -> tuple[Sample, str]:
         """Open connections until there are ``total``.
@@ -82,14 +83,14 @@ class ModelRun:
         Returns what that took, and what these connections cost while nothing happens; and, in
         words, how the server gave up if it does not serve them all.
 
-        Raises `GaveUp` if memory or time runs out.
+        Raises `ProbeError` if memory or time runs out.
         """
         seconds, answered, problem = 0.0, 0, ""
         state: dict[str, Any] = {}
         step = STEP
         while self._attempts < total and not problem:
             step = min(step, total - self._attempts)
-            state = self._ask({"connect": step, "patience": PATIENCE}, PATIENCE)
+            state = self._client.ask("connect", count=step, patience=PATIENCE)
             self._attempts, self.served = state["attempts"], state["served"]
             seconds += state["seconds"]
             answered += state["answered"]
@@ -97,36 +98,37 @@ class ModelRun:
             if state["answered"] < step:
                 step = total  # they wait, and so will all others
             if memory.left() < MEMORY_FLOOR:
-                raise GaveUp(
+                raise ProbeError(
                     f"at {state['open']:,} connections the machine had only "
                     f"{memory.left() / 2**20:.0f} MiB of memory left"
                 )
             if time.monotonic() > self._deadline:
-                raise GaveUp(
+                raise ProbeError(
                     f"it was given up after {TIME_LIMIT:.0f} s, at {state['open']:,} connections"
                 )
-        used = memory.of_session(self.session)
+        used, kernel = memory.of_session(self.session), kernel_memory.total()
         threads = switches.of_session(self.session).threads
         sample: Sample = {"served": self.served, "memory": used, "threads": threads}
         if answered:
             sample["setup"] = seconds / answered
         if not self._first:
-            self._first, self._first_memory = self.served, used
+            self._first, self._first_memory, self._first_kernel = self.served, used, kernel
         elif (more := self.served - self._first) >= MANY:
             sample["memory_each"] = (used - self._first_memory) / more
+            sample["kernel_each"] = (kernel - self._first_kernel) / more
         return sample, self._how_it_gave_up(total, state)
 
     def load(self, kind: str, seconds: float, in_flight: int) -> tuple[Sample, str]:
         """Have the client load the server; return the figures, and what went wrong, in words.
 
-        Raises `GaveUp` if there was no answer at all.
+        Raises `ProbeError` if there was no answer at all.
         """
         shared = kind == MUCH and self._where.much != self._where.server
         if shared:
             cores.move(self.session, *self._where.much)
         before = processor_time.snapshot(self.session), switches.of_session(self.session)
-        wanted = {"load": kind, "seconds": seconds, "in_flight": in_flight, "patience": PATIENCE}
-        done = self._ask(wanted, seconds)
+        wanted = {"kind": kind, "seconds": seconds, "in_flight": in_flight, "patience": PATIENCE}
+        done = self._client.ask("load", **wanted)
         times = processor_time.elapsed(before[0], processor_time.snapshot(self.session))
         after = switches.of_session(self.session)
         if shared:
@@ -134,7 +136,7 @@ class ModelRun:
         self.served = done["served"]
         messages = done["messages"] + done["late"]
         if not messages:
-            raise GaveUp(self._with_last_words("no message was answered"))
+            raise ProbeError(self._with_last_words("no message was answered"))
         sample: Sample = {
             "rate": done["messages"] / done["seconds"],
             "cpu": times.running / messages,
@@ -153,15 +155,17 @@ class ModelRun:
     def _how_it_gave_up(self, total: int, state: dict[str, Any]) -> str:
         if self.served >= total:
             return ""
-        words = [f"serves {self.served:,} of {total:,} connections"]
-        if state.get("closed"):
-            words.append(f"{state['closed']:,} were closed by the server")
-        waiting = state["open"] - self.served
-        if waiting:
-            words.append(f"{waiting:,} are open and wait in vain")
-        if state["problem"]:
-            words.append(f"the {self._attempts:,}th could not be opened: {state['problem']}")
-        return self._with_last_words("; ".join(words))
+        # Without the total, which stands beside: the same words are then said once for all of them.
+        closed, waiting = state["closed"], state["open"] - self.served
+        if not closed and not state["problem"]:
+            others = "the others wait in vain"
+        elif not waiting and not state["problem"]:
+            others = "the others were closed by the server"
+        else:
+            others = f"{waiting:,} wait in vain, {closed:,} were closed by the server"
+            if state["problem"]:
+                others += f", the {self._attempts:,}th could not be opened: {state['problem']}"
+        return self._with_last_words(f"serves {self.served:,}; {others}")
 
     def _with_last_words(self, text: str) -> str:
         """Add to ``text`` that the server has ended, and the last line that it wrote."""
@@ -170,50 +174,25 @@ class ModelRun:
         said = self._server.output.read_text(errors="replace").strip()
         return f"{text} ({said.splitlines()[-1]})" if said else text
 
-    def _ask(self, wanted: dict[str, Any], seconds: float) -> dict[str, Any]:
-        client = self._client
-        assert client.stdin is not None
-        assert client.stdout is not None
-        try:
-            client.stdin.write(json.dumps(wanted).encode() + b"\n")
-            client.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended, which its output tells as well
-        if not select.select([client.stdout], [], [], seconds + REPLY_TIMEOUT)[0]:
-            raise GaveUp(f"the client was not done with {wanted} in {REPLY_TIMEOUT:.0f} s")
-        answer = client.stdout.readline()
-        if not answer:
-            assert client.stderr is not None
-            said = client.stderr.read().decode(errors="replace").strip()
-            raise GaveUp(f"the client failed: {said.splitlines()[-1] if said else 'no word'}")
-        return dict(json.loads(answer))
-
 
 @contextlib.contextmanager
 def started(contender: Contender, where: Cores) -> Iterator[ModelRun]:
     """Run a server, and a client for it; end both whatever happens.
 
-    Raises `GaveUp` if the server cannot be started, or if its `ModelRun` does.
+    Raises `ProbeError` if the server cannot be started, or if its `ModelRun` does.
     """
-    gave_up: GaveUp | None = None
+    gave_up: ProbeError | None = None
     try:
         with contenders.running(contender, *where.server) as server:
             with cores.pinned(where.client):
-                client = subprocess.Popen(
-                    [sys.executable, "-m", "yolanda.bench.clients.models", str(server.port)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
+                client = Probe("yolanda.bench.clients.models", REPLY_TIMEOUT)
             with client:
                 try:
+                    client.ask("meet", port=server.port)
                     yield ModelRun(server, client, where)
-                except GaveUp as error:
+                except ProbeError as error:
                     gave_up = error  # `running` would add all that the server has printed
-                finally:
-                    client.kill()
     except RuntimeError as error:
-        raise GaveUp(" ".join(str(error).split())[-300:]) from error
+        raise ProbeError(" ".join(str(error).split())[-300:]) from error
     if gave_up is not None:
         raise gave_up

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from yolanda.bench import cores, descriptors
 from yolanda.bench.contenders import Contender
 from yolanda.bench.model_findings import SOME_CONNECTIONS, findings
-from yolanda.bench.model_run import Cores, GaveUp, started
+from yolanda.bench.model_run import Cores, started
 from yolanda.bench.part import Figure, Headline, Missing, Part, Plot, Progress, Settings, Table
+from yolanda.bench.probe import ProbeError
 from yolanda.bench.results import CLIENT_BUSY, CLIENT_CPU, Condition, PartResult, Point
 from yolanda.bench.servers import model_blocking, model_multiplexing, model_reactors
 from yolanda.bench.servers.model_work import (
@@ -109,15 +110,19 @@ def _notes(where: Cores) -> list[str]:
     notes = [
         f"Messages have {SIZE} bytes; however many connections there are, at most {IN_FLIGHT} "
         "messages are under way at once. Connections take turns.",
-        f"For each message some work is {SECONDS[SOME] * 1e6:.0f} us and much work "
+        f"For each message some work is {SECONDS[SOME] * 1e6:.0f} µs and much work "
         f"{SECONDS[MUCH] * 1e3:.0f} ms of pure Python, which holds the GIL; waiting is "
         f"{SECONDS[WAIT] * 1e3:.0f} ms of sleep.",
+        "fork and thread start a process or a thread for each connection; select, poll and epoll "
+        "are bare loops in one thread; reactor is Yolanda's TcpServer with one loop, "
+        "sub-reactors-N has N loops more, in threads, and processes has workers with a loop each.",
         f"thread-pool has {model_blocking.THREADS} threads, each of which serves one connection to "
         f"its end; reactor-workers has {model_reactors.WORKERS}, each of which has one message at "
         f"a time; processes are {model_reactors.PROCESSES}.",
         "A model that does not serve all connections is not loaded with so many: it gave up.",
         "Memory is that of user space, the proportional set size of all processes of the server; "
-        "what the kernel keeps for sockets, threads and page tables is not in it.",
+        "what the kernel keeps for sockets, threads and page tables is told beside it, as the "
+        "growth of the whole machine's: for both ends, and for whatever else the machine does.",
     ]
     if len(where.server) > 1:
         notes.append(f"A server has {len(where.server)} cores, the client has one of its own.")
@@ -158,7 +163,7 @@ def _measure_model(
                     left.pop(0)
                     result.add(name, at, sample or None)
                     _say(result.find(name, at), reason or trouble)
-    except GaveUp as error:
+    except ProbeError as error:
         for number, kind in left:
             result.give_up(name, {"connections": number, "work": kind}, str(error))
         # What was announced and what is passed over count the same.
@@ -176,7 +181,7 @@ def _measure_program(
             loaded, trouble = run.load(NONE, settings.seconds, IN_FLIGHT)
             result.add(contender.name, at, loaded | held)
             _say(result.find(contender.name, at), reason or trouble)
-    except GaveUp as error:
+    except ProbeError as error:
         result.give_up(contender.name, at, str(error))
 
 
@@ -191,13 +196,14 @@ def _say(point: Point | None, reason: str) -> None:
 _BLOCKING, _MULTIPLEXING, _REACTORS = _SERVERS.values()
 _US, _MS, _MIB, _KIB = 1e6, 1e3, 1 / 2**20, 1 / 1024
 FIGURES = (
-    Figure("rate", "messages a second", "/s", digits=0, less_is_better=False),
+    Figure("rate", "messages a second", digits=0, less_is_better=False),
     Figure("cpu", "server CPU a message", "us", _US, 1),
     Figure("p50", "half are answered within", "us", _US, 0),
     Figure("p99", "99 of 100 are answered within", "ms", _MS, 2),
     Figure("p999", "999 of 1,000 are answered within", "ms", _MS, 2),
     Figure("memory", "memory", "MiB", _MIB, 1),
     Figure("memory_each", "memory a connection", "KiB", _KIB, 1),
+    Figure("kernel_each", "the kernel's memory a connection, both ends", "KiB", _KIB, 1),
     Figure("threads", "threads in all processes", digits=0),
     Figure("setup", "to take a connection in", "us", _US, 0),
     Figure("served", "connections served", digits=0, less_is_better=False),
@@ -212,7 +218,7 @@ _NO_WORK = {"work": NONE}
 _MEDIUM = {"connections": SOME_CONNECTIONS}
 _WORDS = {
     NONE: "no work",
-    SOME: f"{SECONDS[SOME] * 1e6:.0f} us of computing",
+    SOME: f"{SECONDS[SOME] * 1e6:.0f} µs of computing",
     MUCH: f"{SECONDS[MUCH] * 1e3:.0f} ms of computing",
     WAIT: f"{SECONDS[WAIT] * 1e3:.0f} ms of waiting",
 }
@@ -309,7 +315,7 @@ TABLES = (
     *(
         Table(
             ("rate",),
-            f"Messages a second with {_WORDS[kind]}, by connections",
+            f"Messages a second with {_WORDS[kind]}",
             columns="connections",
             where={"work": kind},
         )
@@ -318,10 +324,12 @@ TABLES = (
     *(
         Table((figure,), title, columns="connections", where=_NO_WORK)
         for figure, title in (
-            ("cpu", "Server CPU a message, no work, by connections"),
-            ("p99", "99 of 100 are answered within, no work, by connections"),
-            ("memory", "Memory of the server, by connections"),
-            ("served", "Connections served, by connections made"),
+            ("cpu", "Server CPU a message, no work"),
+            ("p99", "99 of 100 are answered within, no work"),
+            ("memory", "Memory of the server"),
+            ("memory_each", "Memory a connection"),
+            ("kernel_each", "The kernel's memory a connection, both ends"),
+            ("served", "Connections served"),
         )
     ),
     *(
@@ -368,5 +376,5 @@ PART = Part(
     rounds=3,
     seconds=0.5,
     short_rounds=1,
-    short_seconds=0.2,
+    short_seconds=0.1,
 )

@@ -1,32 +1,20 @@
-"""The client of the comparison of I/O models: ``python -m yolanda.bench.clients.models PORT``.
+"""The client of the comparison of I/O models; a `probe`.
 
 One thread with epoll, and a closed loop: a connection asks again when it was answered.  So that
 many connections are not the same as much to do at once, a limit can be set to the messages that are
-under way: then those that were answered stand in a queue for their next turn.
-
-It does what lines of JSON on its standard input ask, and answers each with one::
-
-    {"connect": 250, "patience": 1}
-    {"load": "no work", "seconds": 0.5, "in_flight": 100, "patience": 2}
-
-To *connect* is to open so many connections more, and to wait until each was answered once; those
-that are not, by a server that does not come to them, ask nothing more, unless they are answered one
-day.  Between two lines nothing is under way, so that the server's accounts can be read.  The end
-of the input ends it.
+under way: then those that were answered stand in a queue for their next turn.  Between two jobs
+nothing is under way, so that the server's accounts can be read.
 """
 
-import argparse
-import gc
-import json
 import select
 import socket
 import struct
-import sys
 import time
 from array import array
 from collections import deque
 from typing import Any
 
+from yolanda.bench.probe import serve
 from yolanda.bench.servers.model_work import NONE, SIZE, message
 from yolanda.programs.blocking import explain
 
@@ -70,7 +58,8 @@ class Client:
     def connect(self, count: int, patience: float) -> dict[str, Any]:
         """Open ``count`` connections more, and wait until each was answered.
 
-        - ``patience``: seconds without any answer after which nobody waits any longer.
+        - ``patience``: seconds without any answer after which nobody waits any longer.  Whoever is
+          not answered asks nothing more, unless the answer comes one day.
 
         Returns how long it took until the last answer, and why fewer were opened than asked for.
         """
@@ -218,20 +207,20 @@ def percentiles(trips: "array[float]") -> dict[str, float]:
 
 
 def main() -> None:
-    """Do what the lines ask."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("port", type=int)
-    client = Client(parser.parse_args().port)
-    gc.disable()  # there are no cycles here, and a collection would be taken for the server's delay
-    for line in sys.stdin:
-        wanted = json.loads(line)
-        if "connect" in wanted:
-            done = client.connect(wanted["connect"], wanted["patience"])
-        else:
-            options = (wanted["seconds"], wanted["in_flight"], wanted["patience"])
-            done = client.load(wanted["load"], *options)
-        print(json.dumps(done), flush=True)
-    client.close()
+    """Be the probe; it is to ``meet`` a server first."""
+    clients: list[Client] = []
+
+    def meet(port: int) -> dict[str, Any]:
+        clients.append(Client(port))
+        return {}
+
+    def connect(**wanted: Any) -> dict[str, Any]:
+        return clients[-1].connect(**wanted)
+
+    def load(**wanted: Any) -> dict[str, Any]:
+        return clients[-1].load(**wanted)
+
+    serve({"meet": meet, "connect": connect, "load": load})
 
 
 if __name__ == "__main__":
