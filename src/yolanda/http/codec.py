@@ -4,8 +4,9 @@ Requests are parsed by llhttp (`httptools`), and llhttp alone says what is well-
 message ends.  Two facts keep this file short:
 
 - *A message can end in two places only*: at an empty line, or where its Content-Length says.  So
-  llhttp is fed up to the next such place, and asked there whether the message is complete; what
-  follows belongs to the next request and is not touched before its turn.
+  llhttp is fed up to the next empty line, and asked there whether the message is complete; what
+  follows belongs to the next request and is not touched before its turn.  Bytes that a
+  Content-Length has announced need no parser at all.
 - A head that llhttp has accepted can be taken apart with ``split``.  So it is kept as it came, and
   its fields become objects only when somebody asks for them.
 
@@ -255,24 +256,26 @@ class RequestDecoder:
 
     def decode_body(self, data: bytes, position: int) -> tuple[bytes, int]:
         """Take what there is of the body in ``data`` from ``position`` on."""
+        left = self._left
+        if left is not None:
+            # It ends where its length says, and there is nothing in it that llhttp could object to.
+            end = position + min(len(data) - position, left)
+            self._left = left = left - (end - position)
+            if not left:
+                self.body_expected = False
+            return data[position:end], end
         parser = self._parser
         assert parser is not None
         try:
-            if self._left is None:
-                end = self._feed_chunks(parser, data, position)
-            else:
-                end = min(len(data), position + self._left)
-                self._left -= end - position
-                parser.feed(data[position:end])
+            end = self._feed_chunks(parser, data, position)
         except httptools.HttpParserError as error:
             self._drop_parser()
             raise HttpError(400, f"in the body: {error}") from error
         body = b"".join(parser.body)
         parser.body.clear()
         self._received += len(body)
-        if self._left is None:
-            self._overhead += end - position - len(body)
-            self._check_chunks(parser)
+        self._overhead += end - position - len(body)
+        self._check_chunks(parser)
         if parser.complete:
             self._parser = None
             self.body_expected = False
@@ -358,6 +361,7 @@ class RequestDecoder:
             self._left = int(length[1])
             if self._left > self._shared.limits.body_size:
                 raise HttpError(413, f"a body of {self._left} bytes")
+            self._parser = None  # it is in the middle of a message, and of no use for another
         else:
             raise HttpError(400, "a body of unknown length")
         expectation = _EXPECT.search(head)

@@ -137,7 +137,7 @@ class HttpExchange(Exchange):
             response.body = body
             # As `_complete` does; for nearly every response there is nothing else to it.
             self.stage = COMPLETE
-            if response.deferred or self._changed is not None:
+            if response.deferred or self._waiters is not None:
                 self._complete()
         elif kind == "http.response.body" and (stage is _MORE_BODY or stage is _BODY_AND_TRAILERS):
             await self._send_piece(message.get("body", b""), message.get("more_body", False))
@@ -215,7 +215,7 @@ class HttpExchange(Exchange):
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
         self.stage = COMPLETE
-        if self._changed is not None:
+        if self._waiters is not None:
             self._wake()
         response = self._response
         if response.deferred:

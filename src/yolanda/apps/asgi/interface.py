@@ -28,20 +28,29 @@ class Exchange:
     """What the server's side of a scope begins with: a way to wait until something has happened."""
 
     # The class's until somebody waits, which most never do.
-    _changed: asyncio.Future[None] | None = None
+    _waiters: list[asyncio.Future[None]] | None = None
 
     async def _change(self) -> None:
         """Wait until something has happened, whatever it is."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._changed)  # others may wait for it, and not be cancelled
+        waiter = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._waiters is not None and waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
 
     def _wake(self) -> None:
         """Something has happened."""
-        changed = self._changed
-        if changed is not None:
-            self._changed = None
-            changed.set_result(None)
+        waiters = self._waiters
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
 
 def coroutine_function(application: AsgiApplication) -> AsgiApplication:
