@@ -251,14 +251,14 @@ def test_every_contender_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert {point.contender for point in result.points} == present
     assert len(watcher.begun) == watcher.steps == 3 * len(present)
     for name in present:
-        idle = result.find(name, {"speaking": "nobody", "connections": 60})
-        spoken = result.find(name, {"speaking": "1 in 10", "connections": 60})
+        idle = result.find(name, {"speaking": "nobody speaks", "connections": 60})
+        spoken = result.find(name, {"speaking": "1 in 10 speaks", "connections": 60})
         assert idle is not None
         assert spoken is not None
         assert idle.failure == spoken.failure == ""
         assert idle.samples[0]["memory"] > MIB
         assert idle.samples[0].keys() == {
-            "accept", "accept_cpu", "memory", "memory_each", "kernel_each", "client_busy",
+            "accept", "accept_cpu", "memory", "memory_each", "client_ran",
             "idle_cpu",
         }  # fmt: skip
         assert idle.samples[0]["accept"] > 0
@@ -299,14 +299,14 @@ def test_who_closes_connections_gives_up_in_words(
     honest = c10k.entries
     monkeypatch.setattr(c10k, "entries", entries)
     result, watcher = measured(monkeypatch)
-    point = result.find("threads", {"speaking": "nobody"})
+    point = result.find("threads", {"speaking": "nobody speaks"})
     assert point is not None
     assert not point.samples
     assert "of 60 it serves " in point.failure
     assert "it closes connections; no more than 5" in point.failure
     assert watcher.notes[0].startswith("threads gave up: of 60 it serves ")
     assert len(watcher.begun) == watcher.steps
-    well = result.find("yolanda", {"speaking": "1 in 10"})
+    well = result.find("yolanda", {"speaking": "1 in 10 speaks"})
     assert well is not None
     assert well.samples
     said = [text for text in c10k.PART.findings(result) if "gives up" in text]
@@ -331,8 +331,8 @@ def told(**changes: float) -> str:
                 "memory_each": each, "kernel_each": 8192.0, "memory": size * each,
                 "accept": size / 10_000, "idle_cpu": changes.get("idle_cpu", 0.0),
             }  # fmt: skip
-            result.add(name, {"connections": size, "speaking": "nobody"}, idle)
-            for who in ("1 in 100", "1 in 10"):
+            result.add(name, {"connections": size, "speaking": "nobody speaks"}, idle)
+            for who in ("1 in 100 speaks", "1 in 10 speaks"):
                 spoken = {"p99": size / 1e6, "cpu": 10e-6, "late": changes.get("late", 0.0)}
                 result.add(name, {"connections": size, "speaking": who}, spoken)
     return "\n".join(c10k.findings(result))
@@ -361,7 +361,9 @@ def test_what_went_wrong_is_said() -> None:
 def test_of_nothing_nothing_is_said() -> None:
     assert c10k.findings(PartResult("c10k")) == []
     half = PartResult("c10k")
-    half.add("yolanda", {"connections": 1_000, "speaking": "nobody"}, {"memory_each": 2048.0})
+    half.add(
+        "yolanda", {"connections": 1_000, "speaking": "nobody speaks"}, {"memory_each": 2048.0}
+    )
     assert c10k.findings(half) == [
         "Each of 1,000 connections that has spoken and is idle takes 2.0 KiB with Yolanda's "
         "TcpServer."

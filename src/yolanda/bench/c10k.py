@@ -34,7 +34,7 @@ from yolanda.bench.part import (
 from yolanda.bench.peers import nginx, script
 from yolanda.bench.probe import Probe
 from yolanda.bench.report.numbers import listed
-from yolanda.bench.results import CLIENT_BUSY, Condition, PartResult, Sample, spread
+from yolanda.bench.results import Condition, PartResult, Sample, spread
 
 CROWDS = (1_000, 5_000, 10_000)
 SHORT_CROWDS = (1_000,)
@@ -47,7 +47,8 @@ SPARE = 100
 ROOM = 64 * 1024
 """Bytes of the machine's memory that a connection may take, both its ends: a thread's price."""
 
-SPEAKING = {"nobody": 0.0, "1 in 100": 0.01, "1 in 10": 0.1}
+SILENT, FEW, SOME = "nobody speaks", "1 in 100 speaks", "1 in 10 speaks"
+SPEAKING = {SILENT: 0.0, FEW: 0.01, SOME: 0.1}
 """Who speaks, and the share of the crowd that is."""
 RATE = 10.0
 """Words a second of each who speaks."""
@@ -57,6 +58,8 @@ ONE_CORE_REST = 0.001
 """Seconds for which the crowd sleeps at a time where it has no core of its own."""
 LATE = 0.1
 """A crowd that said its last word later, by so much of the time, was the limit."""
+MANY = 5_000
+"""Connections of which the kernel's memory can be told: that of fewer drowns in what varies."""
 IDLE = 0.001
 """A share of a core that is as good as none."""
 
@@ -202,10 +205,8 @@ def _measure(
             crowd = Gathering(server, probe, entry.http, rest)
             while left:
                 at = left[0]
-                progress.advance(
-                    f"{contender.name}, {at['connections']:,}, {at['speaking']} speaks"
-                )
-                if at["speaking"] == "nobody":
+                progress.advance(f"{contender.name}, {at['connections']:,}, {at['speaking']}")
+                if at["speaking"] == SILENT:
                     sample = crowd.grow(int(at["connections"]), settings.seconds)
                 else:
                     sample = crowd.speak(SPEAKING[str(at["speaking"])], settings.seconds)
@@ -253,11 +254,12 @@ class Gathering:
         sample: Sample = {
             "accept": self._taken,
             "accept_cpu": running / (total - members),
-            CLIENT_BUSY: done["cpu"] / done["seconds"],
+            "client_ran": done["cpu"] / done["seconds"],
             "memory": used,
             "memory_each": (used - self._memory) / total,
-            "kernel_each": (kernel_memory.total() - self._kernel) / total,
         }
+        if total >= MANY:
+            sample["kernel_each"] = (kernel_memory.total() - self._kernel) / total
         before, begin = self._server_time(), time.perf_counter()
         time.sleep(seconds)  # this is what is measured
         running = self._server_time() - before
@@ -309,7 +311,7 @@ def _note_objects(crowd: Gathering, result: PartResult) -> None:
 OURS = ("yolanda", "yolanda-http")
 _WORDS = {
     "yolanda": "Yolanda's TcpServer",
-    "yolanda-2-reactors": "TcpServer with two sub-reactors",
+    "yolanda-2-reactors": "Yolanda's two sub-reactors",
     "yolanda-http": "Yolanda's HttpServer",
     "asyncio": "a protocol on asyncio",
     "uvloop": "a protocol on uvloop",
@@ -384,7 +386,10 @@ class _Teller:
     def growing(self) -> str:
         """What more who are idle make of the cost of a word: as many speak in both crowds."""
         few, many = self._least, self._least * 10
-        before, after = self._all("cpu", few, "1 in 10"), self._all("cpu", many, "1 in 100")
+        before, after = (
+            self._all("cpu", few, SOME),
+            self._all("cpu", many, FEW),
+        )
         words = [
             f"{after[name] / before[name]:.2f} times with {_WORDS[name]}"
             for name in after
@@ -392,15 +397,16 @@ class _Teller:
         ]
         if not words:
             return ""
+        speakers = few // 10
         return (
-            f"The same {few * RATE / 10:,.0f} words a second cost the server, said by "
-            f"{few // 10:,} of {many:,} connections instead of {few:,}, {listed(words)} as much "
-            "processor time."
+            f"{many - speakers:,} silent connections in place of {few - speakers:,}, beside "
+            f"{speakers:,} that say {speakers * RATE:,.0f} words a second, make a word cost the "
+            f"server as much processor time: {listed(words)}."
         )
 
     def answers(self) -> str:
         """How long those who speak wait."""
-        found = self._all("p99", self._usual, "1 in 10")
+        found = self._all("p99", self._usual, SOME)
         words = [f"{value * 1e3:,.2f} ms with {_WORDS[name]}" for name, value in found.items()]
         if not words:
             return ""
@@ -456,7 +462,7 @@ class _Teller:
         """Where the crowd could not keep its time."""
         late = [
             f"{_WORDS[point.contender]} at {point.at['connections']:,}"
-            for point in self._result.at({"speaking": "1 in 10"})
+            for point in self._result.at({"speaking": SOME})
             if (found := spread(point, "late")) is not None
             and found.median > LATE
             and point.contender in _WORDS
@@ -465,7 +471,7 @@ class _Teller:
             return ""
         return f"The client fell behind, and was the limit, with {listed(late)}."
 
-    def _all(self, figure: str, connections: int, speaking: str = "nobody") -> dict[str, float]:
+    def _all(self, figure: str, connections: int, speaking: str = SILENT) -> dict[str, float]:
         at: dict[str, Condition] = {"connections": connections, "speaking": speaking}
         found = {name: spread(self._result.find(name, at), figure) for name in NAMES}
         return {name: value.median for name, value in found.items() if value is not None}
@@ -483,7 +489,7 @@ FIGURES = (
     Figure("memory", "memory of the server", "MiB", 1 / 2**20, 1),
     Figure("accept", "until all are served once", "s", 1.0, 2),
     Figure("accept_cpu", "server CPU to take one in", "us", 1e6, 1),
-    Figure(CLIENT_BUSY, "the client ran, while they came", "%", 100.0, 0),
+    Figure("client_ran", "the client ran, while they came", "%", 100.0, 0),
     Figure("idle_cpu", "CPU while all are idle", "%", 100.0, 2),
     Figure("p50", "half are answered within", "ms", 1e3, 3),
     Figure("p99", "99 of 100 are answered within", "ms", 1e3, 3),
@@ -492,12 +498,12 @@ FIGURES = (
     Figure("rate", "words a second", "/s", 1.0, 0, less_is_better=False),
     Figure("late", "the client's delay at the end", "%", 100.0, 1),
 )
-_IDLE = {"speaking": "nobody"}
+_IDLE = {"speaking": SILENT}
 _USUAL = {"connections": 10_000}
 
 TABLES = (
     Table(
-        ("memory_each", "kernel_each", "memory", "accept", "accept_cpu", CLIENT_BUSY, "idle_cpu"),
+        ("memory_each", "kernel_each", "memory", "accept", "accept_cpu", "client_ran", "idle_cpu"),
         "10,000 connections, all idle",
         where={**_IDLE, **_USUAL},
         peers=("asyncio", "uvloop"),
@@ -505,20 +511,20 @@ TABLES = (
     *(
         Table(
             ("p50", "p99", "p999", "cpu", "rate", "late"),
-            f"10,000 connections of which {who} speaks",
+            f"10,000 connections of which {who}",
             where={"speaking": who, **_USUAL},
         )
-        for who in ("1 in 100", "1 in 10")
+        for who in (FEW, SOME)
     ),
     *(
         Table((figure,), title, columns="connections", where={"speaking": who})
         for figure, who, title in (
-            ("memory_each", "nobody", "Memory of an idle connection"),
-            ("kernel_each", "nobody", "Kernel memory of a connection, both ends"),
-            ("accept", "nobody", "Until all are served once"),
-            ("p99", "1 in 100", "1 in 100 speaks: 99 of 100 are answered within"),
-            ("p99", "1 in 10", "1 in 10 speaks: 99 of 100 are answered within"),
-            ("cpu", "1 in 10", "1 in 10 speaks: server CPU a word"),
+            ("memory_each", SILENT, "Memory of an idle connection"),
+            ("kernel_each", SILENT, "Kernel memory of a connection, both ends"),
+            ("accept", SILENT, "Until all are served once"),
+            ("p99", FEW, "1 in 100 speaks: 99 of 100 are answered within"),
+            ("p99", SOME, "1 in 10 speaks: 99 of 100 are answered within"),
+            ("cpu", SOME, "1 in 10 speaks: server CPU a word"),
         )
     ),
 )
@@ -546,7 +552,7 @@ PLOTS = (
         "p99",
         "1 in 10 speaks: 99 of 100 words are answered within",
         x="connections",
-        where={"speaking": "1 in 10"},
+        where={"speaking": SOME},
         log_x=True,
         log_y=True,
         caption="Ten times the connections say ten times as many words a second.",
@@ -556,7 +562,7 @@ PLOTS = (
         "p99",
         "1 in 100 speaks: 99 of 100 words are answered within",
         x="connections",
-        where={"speaking": "1 in 100"},
+        where={"speaking": FEW},
         log_x=True,
         log_y=True,
     ),
