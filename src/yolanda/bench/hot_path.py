@@ -1,12 +1,12 @@
 """The way of a request through Yolanda: which calls it makes, and what each step costs.
 
-- The calls of Python are counted by cProfile in a server that is loaded.  What cProfile says of
-  time is not taken, since it makes a call in Python dearer and what is done in C not.
-- The system calls are counted by strace.  It slows the server down, so that more requests come with
-  one ``epoll_wait`` than otherwise.
+- Calls are counted in a server that is asked a known number of times, more in one run than in
+  another: those of Python by cProfile, those of the kernel by strace.  What the two say of time is
+  not taken, since both make some calls dearer than others.
 - What each step costs is measured without either: see `hot_path_steps`.
 """
 
+import contextlib
 import functools
 import json
 import pstats
@@ -21,6 +21,7 @@ from pathlib import Path
 from yolanda.bench import (
     contenders,
     cores,
+    hot_path_steps,
     load,
     peers,
     processes,
@@ -29,6 +30,7 @@ from yolanda.bench import (
     tools,
     wrk,
 )
+from yolanda.bench.clients.echo import ask_once, connect, read_group, send_group
 from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.hot_path_steps import KERNEL, TOGETHER
 from yolanda.bench.load import Load
@@ -40,7 +42,8 @@ from yolanda.bench.rounds import Entry
 REQUESTS = {"small GET": wrk.SMALL, "browser's GET": wrk.BROWSER}
 STEPPED = "yolanda"  # the contender whose steps are measured
 RARE = 0.005  # calls a request; what is called less often is no part of its way
-SHORT, LONG = 1, 3  # seconds of a run in which calls are counted
+FEW, MANY = 4, 104  # times that each connection asks in a run in which calls are counted
+MORE = (MANY - FEW) * load.CONNECTIONS  # requests
 BUILTIN = "~"  # the file of a function in C, for cProfile
 STEPS_PATIENCE = 60.0  # seconds beyond its duration after which the measuring of steps is given up
 STRACE_PATIENCE = 10.0  # seconds for strace to sum up
@@ -103,13 +106,12 @@ def _run(server: Server, seconds: float, request: wrk.Request) -> Sample:
 def _count_calls(contender: Contender, name: str, core: int, result: PartResult) -> None:
     """Count in a long run what a short one has not: start, connections and end are the same."""
     try:
-        few, little = _profiled(contender, REQUESTS[name], core, SHORT)
-        many, much = _profiled(contender, REQUESTS[name], core, LONG)
+        few, many = (_profiled(contender, name, core, times) for times in (FEW, MANY))
     except (RuntimeError, OSError) as error:
         result.notes.append(f"The calls of {contender.name} could not be counted: {error}.")
         return
     totals = {"python_calls": 0.0, "builtin_calls": 0.0}
-    counts = {key: (many[key] - few[key]) / (much - little) for key in many}
+    counts = {key: (many[key] - few[key]) / MORE for key in many}
     for (file, _, function), calls in sorted(counts.items(), key=lambda item: -item[1]):
         if calls > RARE:
             totals["builtin_calls" if file == BUILTIN else "python_calls"] += calls
@@ -119,9 +121,9 @@ def _count_calls(contender: Contender, name: str, core: int, result: PartResult)
 
 
 def _profiled(
-    contender: Contender, request: wrk.Request, core: int, seconds: int
-) -> tuple[Counter[tuple[str, int, str]], float]:
-    """Load a server under cProfile; return the calls of each function, and the requests."""
+    contender: Contender, name: str, core: int, times: int
+) -> Counter[tuple[str, int, str]]:
+    """Ask a server under cProfile, and return the calls of each function."""
     with tempfile.TemporaryDirectory(prefix="yolanda-bench-") as folder:
         path = Path(folder) / "profile"
 
@@ -131,11 +133,22 @@ def _profiled(
 
         profiled = Contender(contender.name, command, contender.modules)
         with contenders.running(profiled, core) as server:
-            done = wrk.run(server, seconds, request)["done"]
+            ask(server, hot_path_steps.REQUESTS[name], times)
         counts: Counter[tuple[str, int, str]] = Counter()
         for function, (_, calls, *_) in pstats.Stats(str(path)).stats.items():  # type: ignore[attr-defined]
             counts[function] = calls
-        return counts, done
+        return counts
+
+
+def ask(server: Server, request: bytes, times: int) -> None:
+    """Send a request so many times on each of the connections, and take the answers."""
+    with contextlib.ExitStack() as stack:
+        group = [stack.enter_context(connect(server.port)) for _ in range(load.CONNECTIONS)]
+        answer = bytearray(ask_once(group[0], request))
+        trips: list[float] = []
+        for _ in range(times):
+            send_group(group, request, trips)
+            read_group(group, answer, trips, [])
 
 
 def call_text(file: str, function: str) -> str:
@@ -151,14 +164,13 @@ def _count_system_calls(contender: Contender, name: str, core: int, result: Part
     try:
         with contenders.running(contender, core) as server:
             wrk.warm_up(server)
-            few, little = _traced(server, REQUESTS[name], SHORT)
-            many, much = _traced(server, REQUESTS[name], LONG)
+            few, many = (_traced(server, name, times) for times in (FEW, MANY))
     except (RuntimeError, OSError) as error:
         said = f"The system calls of {contender.name} could not be counted: {error}."
         if said not in result.notes:
             result.notes.append(said)
         return
-    counts = {call: (many[call] - few[call]) / (much - little) for call in many}
+    counts = {call: (many[call] - few[call]) / MORE for call in many}
     for call, count in sorted(counts.items(), key=lambda item: -item[1]):
         if count > RARE:
             at = {**_at(name), "system call": call}
@@ -167,8 +179,8 @@ def _count_system_calls(contender: Contender, name: str, core: int, result: Part
     result.add(contender.name, at, {"system_calls": sum(counts.values())})
 
 
-def _traced(server: Server, request: wrk.Request, seconds: int) -> tuple[Counter[str], float]:
-    """Load a server while strace counts; return the system calls by name, and the requests."""
+def _traced(server: Server, name: str, times: int) -> Counter[str]:
+    """Ask a server while strace counts, and return the system calls by name."""
     with tempfile.TemporaryDirectory(prefix="yolanda-bench-") as folder:
         path = Path(folder) / "calls"
         command = [tools.find("strace") or "strace", "-c", "-f", "-o", str(path)]
@@ -180,14 +192,14 @@ def _traced(server: Server, request: wrk.Request, seconds: int) -> tuple[Counter
                 said = tracer.stderr.readline()
                 if "attached" not in said:
                     raise RuntimeError(said.strip() or "strace ended")
-                done = wrk.run(server, seconds, request)["done"]
+                ask(server, hot_path_steps.REQUESTS[name], times)
                 tracer.send_signal(signal.SIGINT)
                 tracer.wait(STRACE_PATIENCE)
             except subprocess.TimeoutExpired:
                 raise RuntimeError("strace does not end") from None
             finally:
                 tracer.kill()
-        return read_strace(path.read_text()), done
+        return read_strace(path.read_text())
 
 
 def read_strace(text: str) -> Counter[str]:

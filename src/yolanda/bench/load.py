@@ -57,7 +57,6 @@ def make_sample(
     return {
         "cpu": times.running / done,
         "rate": done / seconds,
-        "done": done,
         results.CLIENT_CPU: client / done,
         results.SERVER_BUSY: times.running / seconds,
         results.SERVER_WAITING: times.waiting / seconds,
