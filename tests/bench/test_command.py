@@ -76,6 +76,11 @@ def test_the_short_form_has_settings_of_its_own(tmp_path: Path) -> None:
     assert "short form" in (tmp_path / "report.md").read_text()
 
 
+def test_all_parts_are_more_than_the_usual(tmp_path: Path) -> None:
+    assert bench("--short", "--all", "--out", tmp_path).exit_code == 0
+    assert {"fake.json", "rare.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_a_report_is_drawn_again_from_the_results_alone(tmp_path: Path) -> None:
     assert bench("--out", tmp_path).exit_code == 0
     first = (tmp_path / "report.html").read_text()
@@ -99,7 +104,7 @@ def test_parts_and_contenders_are_listed() -> None:
     assert answer.exit_code == 0
     assert "fake  A fake <part>" in answer.output
     assert "yolanda · nginx · select" in answer.output
-    assert "(when it is named)" in answer.output
+    assert "(with --all, or when it is named)" in answer.output
 
 
 @pytest.mark.parametrize(

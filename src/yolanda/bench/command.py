@@ -1,12 +1,12 @@
 """Measure what Yolanda costs, and draw a report of it.
 
-Without a PART, all of the default report are measured, one after the other, on two cores of this
+Without a PART, all of the usual report are measured, one after the other, on two cores of this
 machine: server and client have one each.  The results are kept as JSON in a folder, with the report
 as HTML and Markdown.
 
 \b
     $ yolanda bench --list
-    $ yolanda bench --short                         # some minutes, to see that it works
+    $ yolanda bench --short --all                   # some minutes, to see that it works
     $ yolanda bench http --only nginx,yolanda --rounds 10
     $ yolanda bench --out before; git switch faster; yolanda bench --out after --compare before
     $ yolanda bench --report before                 # draw the report again
@@ -39,7 +39,7 @@ from yolanda.bench.run_folder import Run, load_run, save_run, version_and_commit
 
 _WIDTH_ELSEWHERE = 120
 """Letters in a line where there is no terminal."""
-_MEASURING = ("short", "rounds", "seconds", "only", "out", "no_install")
+_MEASURING = ("everything", "short", "rounds", "seconds", "only", "out", "no_install")
 
 
 class PartName(click.ParamType[Part]):
@@ -74,6 +74,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command("bench", help=__doc__, short_help="Measure what it costs, and draw a report.")
 @click.argument("parts", nargs=-1, type=PartName(), metavar="[PART]...")
+@click.option("--all", "everything", is_flag=True, help="All parts, also the less usual.")
 @click.option("--short", is_flag=True, help="A few seconds a part: no figure is to be judged.")
 @click.option(
     "--rounds",
@@ -103,6 +104,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def main(
     ctx: click.Context,
     parts: tuple[Part, ...],
+    everything: bool,
     short: bool,
     rounds: int | None,
     seconds: float | None,
@@ -127,7 +129,7 @@ def main(
         return
     if not sys.platform.startswith("linux"):
         raise click.ClickException("measuring needs Linux: /proc, epoll, processes pinned to cores")
-    chosen = parts or tuple(part for part in PARTS if part.by_default)
+    chosen = parts or tuple(part for part in PARTS if part.by_default or everything)
     names = _contenders(chosen, only)
     planned = [
         (
@@ -180,7 +182,7 @@ def _report(console: Console, folder: Path, before: Run | None, *, in_full: bool
 
 def _list(console: Console) -> None:
     for part in PARTS:
-        extra = "" if part.by_default else " [dim](when it is named)[/dim]"
+        extra = "" if part.by_default else " [dim](with --all, or when it is named)[/dim]"
         console.print(f"[bold]{escape(part.name)}[/bold]  {escape(part.title)}{extra}")
         console.print(f"    [dim]{escape(' · '.join(part.contenders))}[/dim]", soft_wrap=True)
 
@@ -215,9 +217,10 @@ def _unknown(kind: str, name: str, known: list[str]) -> click.UsageError:
 def _refuse_with_report(ctx: click.Context, parts: tuple[Part, ...]) -> None:
     given = ["PART"] if parts else []
     given += [
-        f"--{name.replace('_', '-')}"
-        for name in _MEASURING
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+        option.opts[0]
+        for option in ctx.command.params
+        if option.name in _MEASURING
+        and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT
     ]
     if given:
         raise click.UsageError(f"--report measures nothing: leave out {', '.join(given)}")
