@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from yolanda.bench.clients.models import Client, percentiles
+from yolanda.bench.clients.models import Client
+from yolanda.bench.clients.percentiles import percentiles
 from yolanda.bench.servers.model_work import MUCH, NONE, SIZE, SOME, message
 
 PATIENCE = 10.0

@@ -16,10 +16,10 @@ import struct
 import time
 from array import array
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 from yolanda.bench.clients.echo import ask_once, connect
+from yolanda.bench.clients.percentiles import percentiles
 from yolanda.bench.probe import serve
 from yolanda.programs.blocking import explain
 
@@ -37,8 +37,6 @@ PATIENCE = 5.0
 """Seconds without any answer, or for one connection, after which nobody is waited for."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with 0 seconds: no TIME_WAIT is left behind to fill the table for who comes next."""
-TELLING = 2
-"""Round trips that must have taken longer than a percentile for it to be one."""
 
 _BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT, in Python from 3.12 on (man 7 ip)
 
@@ -211,21 +209,6 @@ def visitors(port: int, rest: float = 0.0) -> Crowd:
     with connect(port) as first:
         size = ask_once(first, request)
     return Crowd(port, request, size, rest)
-
-
-def percentiles(trips: Sequence[float]) -> dict[str, float]:
-    """Return the median of round trips, and what 1 in 100 and 1 in 1,000 of them exceed.
-
-    Every round trip was kept, so the figures are exact; where there are too few for one, it is
-    left out.
-    """
-    ordered = sorted(trips)
-    found = {}
-    for name, share in (("p50", 0.5), ("p99", 0.01), ("p999", 0.001)):
-        above = int(len(ordered) * share)
-        if above >= TELLING or (name == "p50" and ordered):
-            found[name] = ordered[-1 - above]
-    return found
 
 
 def _spread_out(fds: list[int], count: int) -> list[int]:

@@ -14,6 +14,7 @@ from array import array
 from collections import deque
 from typing import Any
 
+from yolanda.bench.clients.percentiles import percentiles
 from yolanda.bench.probe import serve
 from yolanda.bench.servers.model_work import NONE, SIZE, message
 from yolanda.programs.blocking import explain
@@ -22,8 +23,6 @@ CONNECT_PATIENCE = 2.0
 """Seconds that one connection may take; the kernel's second attempt comes after one."""
 EVENTS = 1024
 """Taken by one wait."""
-TELLING = 2
-"""Round trips that must have taken longer than a percentile for it to be one."""
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with 0 seconds: no TIME_WAIT is left behind to fill the table for who comes next."""
@@ -189,21 +188,6 @@ class Client:
         self._pieces.pop(fd, None)
         if fd in self._ready:
             self._ready.remove(fd)
-
-
-def percentiles(trips: "array[float]") -> dict[str, float]:
-    """Return the median of round trips, and what 1 in 100 and 1 in 1,000 of them exceed.
-
-    Every round trip was kept, so the figures are exact; where there are too few for one, it is
-    left out.
-    """
-    ordered = sorted(trips)
-    found = {}
-    for name, share in (("p50", 0.5), ("p99", 0.01), ("p999", 0.001)):
-        above = int(len(ordered) * share)
-        if above >= TELLING or (name == "p50" and ordered):
-            found[name] = ordered[-1 - above]
-    return found
 
 
 def main() -> None:
