@@ -41,6 +41,8 @@ def test_strace_is_understood() -> None:
         ("/a/codec.py", "encode", "encode (codec.py)"),
         ("~", "<method 'send' of '_socket.socket' objects>", "_socket.socket.send"),
         ("~", "<built-in method posix.read>", "posix.read"),
+        ("~", "<built-in method __new__ of type object at 0x7f>", "__new__ of type object"),
+        ("~", "<function socket.close at 0x7fbadbe79760>", "function socket.close"),
     ],
 )
 def test_functions_are_named(file: str, function: str, text: str) -> None:

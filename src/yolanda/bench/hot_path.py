@@ -157,7 +157,7 @@ def call_text(file: str, function: str) -> str:
         return f"{function} ({Path(file).name})"
     if found := re.fullmatch(r"<method '(.+)' of '(.+)' objects>", function):
         return f"{found[2]}.{found[1]}"
-    return function.removeprefix("<built-in method ").rstrip(">")
+    return re.sub(r" at 0x[0-9a-f]+", "", function.removeprefix("<built-in method ").strip("<>"))
 
 
 def _count_system_calls(contender: Contender, name: str, core: int, result: PartResult) -> None:
