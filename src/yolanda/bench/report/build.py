@@ -18,6 +18,9 @@ from yolanda.bench.report.troubles import client_grid, client_limits, troubles_o
 from yolanda.bench.results import PartResult, ratio, spread
 from yolanda.bench.run_folder import Run
 
+_SMALL = 0.1
+"""A ratio that is better told the other way round."""
+
 
 def build(run: Run, parts: Iterable[Part]) -> Document:
     """Make the report of a run.  A part that is not known any more is only named."""
@@ -80,7 +83,11 @@ def _facts(result: PartResult) -> list[str]:
         facts.append(f"{rounds} round{'' if rounds == 1 else 's'}")
     if seconds is not None:
         facts.append(f"{seconds:g} s a measurement")
-    facts += [f"{name} {value}" for name, value in settings.items()]
+    facts += [
+        f"{name} {value}"
+        for name, value in settings.items()
+        if isinstance(value, str | int | float)
+    ]
     return [*facts, f"took {duration_text(result.seconds)}"]
 
 
@@ -110,7 +117,11 @@ def _card(part: Part, result: PartResult) -> Card | None:
 def _beside(result: PartResult, headline: Headline) -> str:
     ours = result.find(headline.ours, headline.where)
     found = ratio(ours, result.find(headline.peer, headline.where), headline.figure)
-    return f"{ratio_text(found.median)} {headline.peer}" if headline.peer and found else ""
+    if not headline.peer or found is None:
+        return ""
+    if 0 < found.median < _SMALL:
+        return f"{headline.peer} takes {ratio_text(1 / found.median)}"
+    return f"{ratio_text(found.median)} {headline.peer}"
 
 
 def _verdict(part: Part, result: PartResult, target: Target) -> Verdict:

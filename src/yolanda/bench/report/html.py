@@ -75,9 +75,9 @@ def _card(section: Section) -> str:
         if section.card.beside:
             lines.append(f'<span class="beside">{escape(section.card.beside)}</span>')
     elif section.state:
-        lines.append(f"<span>{escape(section.state)}</span>")
+        lines.append(f'<span class="long">{escape(section.state)}</span>')
     elif section.findings:
-        lines.append(f"<span>{escape(section.findings[0])}</span>")
+        lines.append(f'<span class="long">{escape(section.findings[0])}</span>')
     lines.append(_card_verdict(section.verdicts))
     return f'<a class="card" href="#{escape(section.name)}">{"".join(lines)}</a>'
 

@@ -37,11 +37,10 @@ def draw(picture: Picture, shape: Format) -> str:
         "path.simplify": True,
     }
     with matplotlib.rc_context(settings):
-        sheet = (
-            draw_lines(picture, shape)
-            if picture.plot.kind == "lines"
-            else draw_bars(picture, shape)
-        )
+        places = {dot.x for series in picture.series for dot in series.dots if dot.spread}
+        # A line through one place is none.
+        drawing = draw_lines if picture.plot.kind == "lines" and len(places) > 1 else draw_bars
+        sheet = drawing(picture, shape)
         FigureCanvasSVG(sheet)
         file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -64,7 +64,8 @@ def value_ticks(picture: Picture, low: float, high: float) -> list[float]:
     """Return where along the axis of the figures there are numbers."""
     if picture.plot.log_y:
         return _log_ticks(low, high)
-    return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    locator = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

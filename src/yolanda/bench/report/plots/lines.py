@@ -23,7 +23,17 @@ from yolanda.bench.report.plots.axes import (
 )
 from yolanda.bench.report.plots.format import Format
 
-_MARKERS = "os^Dvph*"
+_MARKERS = [
+    ("o", 6.0),
+    ("s", 5.5),
+    ("^", 7.0),
+    ("D", 5.5),
+    ("v", 7.0),
+    ("p", 7.0),
+    ("P", 7.0),
+    ("h", 7.0),
+]
+"""Shapes, and sizes at which they look equally large."""
 _DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1.5, 1.5))]
 
 
@@ -82,10 +92,9 @@ def _draw_line(
     picture: Picture, axes: Any, series: Series, style: dict[str, Any]
 ) -> tuple[float, float] | None:
     """Draw a line and return its end."""
-    scale = picture.figure.scale
     found = [(_place(dot.x), dot.spread) for dot in series.dots if dot.spread is not None]
     xs = [x for x, _ in found]
-    medians = [value.median * scale for _, value in found]
+    medians = [drawable(picture, value.median) for _, value in found]
     if any(value.rounds > 1 for _, value in found):
         axes.fill_between(
             xs,
@@ -222,11 +231,12 @@ def _styles(series: list[Series]) -> dict[str, dict[str, Any]]:
         # Yolanda's differ in dashes alone, others also in colour.
         index = ours.index(item.name) if item.ours else item.number
         dashes = index if item.ours else index // len(others)
+        marker, size = _MARKERS[index % len(_MARKERS)]
         styles[item.name] = {
             "color": colour(palette.ACCENT if item.ours else others[index % len(others)]),
             "linewidth": 2.6 if item.ours else 1.7,
-            "marker": _MARKERS[index % len(_MARKERS)],
-            "markersize": 6.5 if item.ours else 5.5,
+            "marker": marker,
+            "markersize": size + item.ours,
             "linestyle": _DASHES[dashes % len(_DASHES)],
             "solid_capstyle": "round",
             "zorder": 4 if item.ours else 3,
