@@ -62,6 +62,10 @@ def test_an_endpoint(text: str, expected: str) -> None:
     assert endpoint(text) == expected
 
 
+def port_of(endpoint: str) -> str:
+    return endpoint.rpartition(":")[2]
+
+
 @linux
 def test_the_port_at_either_end_is_found_and_no_other() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -70,7 +74,10 @@ def test_the_port_at_either_end_is_found_and_no_other() -> None:
             client_port = client.getsockname()[1]
             states = sorted(row.state for row in tcp_sockets(port))
             assert states == ["ESTABLISHED", "ESTABLISHED", "LISTEN"]
-            assert len(tcp_sockets(client_port)) == 2
+            ends = {f"127.0.0.1:{port}", f"127.0.0.1:{client_port}"}
+            rows = tcp_sockets(client_port)  # and those of others who have it for another peer
+            assert len([row for row in rows if {row.local, row.peer} == ends]) == 2
+            assert all(str(client_port) in (port_of(row.local), port_of(row.peer)) for row in rows)
             assert len(tcp_sockets()) >= 3
             ours = os.fstat(client.fileno()).st_ino
             assert ours in [row.inode for row in tcp_sockets(port)]
