@@ -157,15 +157,18 @@ class ModelRun:
             return ""
         # Without the total, which stands beside: the same words are then said once for all of them.
         closed, waiting = state["closed"], state["open"] - self.served
-        if not closed and not state["problem"]:
-            others = "the others wait in vain"
-        elif not waiting and not state["problem"]:
-            others = "the others were closed by the server"
-        else:
-            others = f"{waiting:,} wait in vain, {closed:,} were closed by the server"
-            if state["problem"]:
-                others += f", the {self._attempts:,}th could not be opened: {state['problem']}"
-        return self._with_last_words(f"serves {self.served:,}; {others}")
+        others = []
+        if waiting:
+            others.append(f"{waiting:,} wait in vain")
+        if closed:
+            others.append(f"{closed:,} were closed by the server")
+        if state["problem"]:
+            others.append(f"the {self._attempts:,}th could not be opened: {state['problem']}")
+        elif waiting and not closed:
+            others = ["the others wait in vain"]
+        elif closed and not waiting:
+            others = ["the others were closed by the server"]
+        return self._with_last_words(f"serves {self.served:,}; {', '.join(others)}")
 
     def _with_last_words(self, text: str) -> str:
         """Add to ``text`` that the server has ended, and the last line that it wrote."""
