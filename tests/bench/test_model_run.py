@@ -118,7 +118,7 @@ def test_a_pool_of_threads_leaves_the_rest_waiting() -> None:
 def test_a_server_that_cannot_start_gives_up_with_its_own_words() -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such luck')"]
     broken = Contender("broken", lambda port, folder: command)
-    words = "it ended with 1 before it took a connection no such luck"
+    words = r"it ended with 1 before it took a connection \(no such luck\)"
     with pytest.raises(ProbeError, match=words), started(broken, WHERE):
         pytest.fail("it was started")
 

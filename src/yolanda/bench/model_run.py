@@ -195,7 +195,8 @@ def started(contender: Contender, where: Cores) -> Iterator[ModelRun]:
                     yield ModelRun(server, client, where)
                 except ProbeError as error:
                     gave_up = error  # `running` would add all that the server has printed
-    except RuntimeError as error:
-        raise ProbeError(" ".join(str(error).split())[-300:]) from error
+    except (RuntimeError, OSError) as error:
+        first, *said = str(error).strip().splitlines()
+        raise ProbeError(f"{first} ({said[-1]})" if said else first) from error
     if gave_up is not None:
         raise gave_up

@@ -34,6 +34,8 @@ SHORT_CONNECTIONS = (1, 100)
 SHORT_KINDS = (NONE, WAIT)
 IN_FLIGHT = 100
 """Messages that are under way at most, however many connections there are."""
+SPARE_DESCRIPTORS = 64
+"""What server and client need beside their connections."""
 LONGER = {MUCH: 2.0}
 """How much longer a measurement is with work of which little is done in a second."""
 
@@ -75,12 +77,13 @@ def program(name: str) -> Contender:
 
 def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
     """Measure every model in turn, once a round."""
-    descriptors.raise_limit()
+    most = descriptors.raise_limit() - SPARE_DESCRIPTORS
     where = Cores.choose(model_reactors.PROCESSES)
     with cores.pinned(where.server[0]):
         turn = seconds_a_turn()
     work = Work(round(SECONDS[SOME] / turn), round(SECONDS[MUCH] / turn), SECONDS[WAIT])
-    connections = SHORT_CONNECTIONS if settings.short else CONNECTIONS
+    wanted = SHORT_CONNECTIONS if settings.short else CONNECTIONS
+    connections = tuple(number for number in wanted if number <= most)
     kinds = SHORT_KINDS if settings.short else tuple(KINDS)
     models = [model(name, work) for name in MODELS if settings.wants(name)]
     course = [program(name) for name in COURSE if settings.wants(name)]
@@ -97,6 +100,11 @@ def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
     }
     result.versions["Python"] = sys.version.split()[0]
     result.notes += _notes(where)
+    if connections != wanted:
+        result.notes.append(
+            f"A process may have {most + SPARE_DESCRIPTORS:,} descriptors here (ulimit -n), "
+            f"too few for {max(wanted):,} connections."
+        )
     progress.expect(settings.rounds * (len(models) * len(connections) + len(course)))
     for _ in range(settings.rounds):
         for contender in models:
