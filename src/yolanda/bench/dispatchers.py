@@ -12,6 +12,7 @@ descriptor.  One process on one core, for nobody has to be woken; how, `yolanda.
 tells.
 """
 
+import statistics
 from collections.abc import Iterator
 
 from yolanda.bench import cores
@@ -20,7 +21,10 @@ from yolanda.bench.probe import Answer, Probe, ProbeError
 from yolanda.bench.report.numbers import ratio_text, value_text
 from yolanda.bench.results import Condition, PartResult, Point, Sample, Spread, ratio, spread
 
-CONTENDERS = ("select", "poll", "epoll", "epoll-et")
+INTERFACES = ("select", "poll", "epoll", "epoll-et")
+NOBODY = "nobody waits"
+"""The descriptors are written to and read by who knows which they are: the floor."""
+CONTENDERS = (*INTERFACES, NOBODY)
 
 WATCHED = (10, 100, 1_000, 10_000)
 SHARES = (0.01, 0.1, 0.5, 1.0)
@@ -31,6 +35,7 @@ LEVELS = {KERNEL: "kernel", LOOP: "yolanda"}
 TURNS, CHANGES = "turns", "changes"
 
 EVENT = Figure("event", "CPU an event", "us", 1e6)
+WHOLE = Figure("whole", "an event with write and read", "us", 1e6)
 CHANGE_FIGURES = (
     Figure("add", "to add one", "us", 1e6),
     Figure("update", "to change one", "us", 1e6),
@@ -40,8 +45,7 @@ FIGURES = (
     EVENT,
     Figure("turn", "CPU a turn", "us", 1e6),
     Figure("waits", "waits a turn", digits=1),
-    Figure("whole", "an event with write and read", "us", 1e6),
-    Figure("reading", "write and read alone", "us", 1e6),
+    WHOLE,
     Figure("user", "in the program", "us", 1e6),
     Figure("system", "in the kernel", "us", 1e6),
     *CHANGE_FIGURES,
@@ -53,11 +57,11 @@ FIGURES = (
 
 def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
     """Measure all interfaces in turn, in each round; see `Part`."""
-    names = [name for name in CONTENDERS if settings.wants(name)]
+    names = [name for name in INTERFACES if settings.wants(name)]
     core, _ = cores.choose()
     with cores.pinned(core), Probe("yolanda.bench.watching") as probe:
         plan = _plan(probe.ask("limit")["descriptors"], settings, progress, result)
-        measuring = _Measuring(probe, names, settings.seconds, result)
+        measuring = _Measuring(probe, names, settings, result)
         progress.expect(settings.rounds * (len(plan) + len({watched for watched, _ in plan})))
         for _ in range(settings.rounds):
             for watched, active in plan:
@@ -74,29 +78,39 @@ class _Measuring:
     Who has given up among so many descriptors is not asked again.
     """
 
-    def __init__(self, probe: Probe, names: list[str], seconds: float, result: PartResult) -> None:
+    def __init__(
+        self, probe: Probe, names: list[str], settings: Settings, result: PartResult
+    ) -> None:
         self._probe = probe
         self._names = names
-        self._seconds = seconds
+        self._seconds = settings.seconds
+        self._floor_is_wanted = settings.wants(NOBODY)
         self._result = result
         self._given_up: set[tuple[str, str, int]] = set()
 
     def turns(self, watched: int, active: int) -> None:
-        """Measure turns of all contenders."""
+        """Measure turns of all contenders, and after each of them those of nobody.
+
+        What is wanted is the smaller part of what a turn costs; so what drifts meanwhile would else
+        be taken for it.
+        """
         conditions = {"watched": watched, "active": active}
         at: dict[str, Condition] = {"what": TURNS, **conditions}
-        # The reading alone, before and after the rest: what drifts slowly does not matter then.
-        before = self._probe.ask("reading", **conditions, seconds=self._seconds)["turn"]
-        answers = {
-            (level, name): answer
-            for level in LEVELS
-            for name in self._names
-            if (answer := self._ask("turns", level, name, at, **conditions))
-        }
-        after = self._probe.ask("reading", **conditions, seconds=self._seconds)["turn"]
-        for (level, name), answer in answers.items():
-            sample = _sample(answer, (before + after) / 2, active)
-            self._result.add(name, {**at, "level": level}, sample)
+        floors = [self._probe.ask("reading", **conditions, seconds=self._seconds)]
+        for level in LEVELS:
+            for name in self._names:
+                answer = self._ask("turns", level, name, at, **conditions)
+                if not answer:
+                    continue
+                floors.append(self._probe.ask("reading", **conditions, seconds=self._seconds))
+                own = answer["turn"] - _mean(floors[-2:], "turn")
+                sample = {"event": own / active, "turn": own, "waits": answer["waits"]}
+                sample |= _parts(answer, active)
+                self._result.add(name, {**at, "level": level}, sample)
+        if self._floor_is_wanted:
+            floor = {name: _mean(floors, name) for name in ("turn", "user", "system")}
+            for level in LEVELS:
+                self._result.add(NOBODY, {**at, "level": level}, _parts(floor, active))
 
     def changes(self, watched: int) -> None:
         """Measure changes of what is watched, with all contenders."""
@@ -150,17 +164,16 @@ def _plan(
     return plan
 
 
-def _sample(turn: Answer, reading: float, active: int) -> Sample:
-    """Take off what a turn costs what it costs to write and read alone."""
-    own = turn["turn"] - reading
+def _mean(answers: list[Answer], name: str) -> float:
+    return statistics.fmean(float(answer[name]) for answer in answers)
+
+
+def _parts(turn: Answer, active: int) -> Sample:
+    """Divide what a turn costs among its events."""
     return {
-        "event": own / active,
-        "turn": own,
         "whole": turn["turn"] / active,
-        "reading": reading / active,
         "user": turn["user"] / active,
         "system": turn["system"] / active,
-        "waits": turn["waits"],
     }
 
 
@@ -184,16 +197,16 @@ def _turns(
 
 
 def _event(
-    result: PartResult, name: str, watched: Condition, active: Condition, level: str = KERNEL
+    result: PartResult, name: str, watched: Condition, active: Condition, figure: Figure = EVENT
 ) -> Spread | None:
-    return spread(_turns(result, name, watched, active, level), "event")
+    return spread(_turns(result, name, watched, active), figure.name)
 
 
 def _growth(result: PartResult) -> Iterator[str]:
     """Tell how the cost of one event grows with the number of descriptors."""
     grown: dict[str, float] = {}
     most = 0
-    for name in CONTENDERS:
+    for name in INTERFACES:
         costs = {
             count: found.median
             for count in sorted(result.values("watched"), key=float)
@@ -233,24 +246,28 @@ def _shares(result: PartResult) -> Iterator[str]:
     for watched in result.values("watched"):
         if not isinstance(watched, int) or watched < 1000:
             continue
-        cheaper: list[tuple[Condition, Spread, Spread]] = []
-        dearer: list[tuple[Condition, Spread, Spread]] = []
+        cheaper: list[Condition] = []
+        dearer: list[Condition] = []
         for active in sorted(result.values("active"), key=float):
-            poll = _event(result, "poll", watched, active)
-            epoll = _event(result, "epoll", watched, active)
+            poll = _event(result, "poll", watched, active, WHOLE)
+            epoll = _event(result, "epoll", watched, active, WHOLE)
             if poll and epoll:
-                (cheaper if poll.most < epoll.least else dearer).append((active, poll, epoll))
-        for found, words in ((dearer[:1], "epoll looks at no others"), (cheaper[-1:], "")):
-            for active, poll, epoll in found:
-                words = words or (
-                    "who has to look at nearly all of them anyway loses nothing by looking at all,"
-                    " and epoll has to enter each one in its list"
+                (cheaper if poll.most < epoll.least else dearer).append(active)
+        for active in cheaper[-1:]:
+            costs = [
+                f"{value_text(WHOLE, found.median)} {words}"
+                for name, words in (
+                    ("poll", "with poll"),
+                    ("epoll", "with epoll"),
+                    (NOBODY, "where nobody waits"),
                 )
-                yield (
-                    f"With {active:,} of {watched:,} active, an event costs"
-                    f" {value_text(EVENT, poll.median)} with poll and"
-                    f" {value_text(EVENT, epoll.median)} with epoll: {words}."
-                )
+                if (found := _event(result, name, watched, active, WHOLE))
+            ]
+            yield (
+                f"With {active:,} of {watched:,} active, to write, await and read a byte costs"
+                f" {', '.join(costs)}: who has to look at so many anyway loses nothing by looking"
+                " at all, and epoll has to enter each one in its list."
+            )
         if not cheaper and len(dearer) > 1:
             yield f"Of {watched:,} descriptors, poll is cheaper at no share of active ones."
 
@@ -260,12 +277,13 @@ def _edges(result: PartResult) -> Iterator[str]:
     watched = 1000
     for active in (1, watched):
         pair = [_turns(result, name, watched, active) for name in ("epoll-et", "epoll")]
-        found = ratio(pair[0], pair[1], "event")
+        found = ratio(pair[0], pair[1], WHOLE.name)
         if found is None:
             continue
         start = (
-            f"Edge-triggered epoll costs {ratio_text(found.median)} what level-triggered does"
-            f" ({found.least:.2f} to {found.most:.2f}), with {active:,} of {watched:,} active"
+            f"Edge-triggered, epoll costs {ratio_text(found.median)} what it costs level-triggered,"
+            f" write and read included ({found.least:.2f} to {found.most:.2f}), with {active:,} of"
+            f" {watched:,} active"
         )
         if found.rounds == 1:
             yield f"{start}, in a single round."
@@ -372,7 +390,7 @@ PART = Part(
         *(
             Plot(
                 "lines",
-                "event",
+                "whole",
                 f"Some of {watched:,} descriptors active",
                 x="active",
                 where={"what": TURNS, "level": KERNEL, "watched": watched},
@@ -380,14 +398,15 @@ PART = Part(
                 log_y=True,
                 caption=(
                     "The more descriptors are active in a turn, the more events share the cost of"
-                    " looking at all of them."
+                    " looking at all of them. Where nobody waits, the same bytes are written, and"
+                    " read by who knows where they are."
                 ),
             )
             for watched in (1_000, 10_000)
         ),
         Plot(
             "lines",
-            "event",
+            "whole",
             "What Yolanda's loop adds, 1,000 descriptors",
             x="active",
             series="level",
@@ -399,9 +418,9 @@ PART = Part(
     ),
     tables=(
         Table(("event",), "One event among many", columns="watched", where=_ONE),
-        Table(("event",), "By how many are active", columns="active", where=_AT_1000),
+        Table(("whole",), "By how many are active", columns="active", where=_AT_1000),
         Table(
-            ("event", "turn", "waits", "whole", "reading", "user", "system"),
+            ("whole", "user", "system", "event", "turn", "waits"),
             "What a turn is made of, 100 of 1,000 active",
             where={**_AT_1000, "active": 100},
         ),
@@ -412,7 +431,7 @@ PART = Part(
         ),
     ),
     rounds=7,
-    seconds=0.1,
+    seconds=0.05,
     short_rounds=1,
-    short_seconds=0.02,
+    short_seconds=0.01,
 )
