@@ -116,10 +116,10 @@ def test_findings_tell_where_poll_is_cheaper() -> None:
 @pytest.mark.parametrize(
     ("edge", "words"),
     [
-        ([0.8e-6, 0.9e-6], "it is the cheaper one"),
-        ([1.2e-6, 1.3e-6], "it is the dearer one"),
-        ([0.9e-6, 1.1e-6], "no difference that the rounds agree on"),
-        ([0.8e-6], "in a single round"),
+        ([0.8e-6, 0.9e-6, 0.8e-6], "it is the cheaper one"),
+        ([1.2e-6, 1.3e-6, 1.2e-6], "it is the dearer one"),
+        ([0.9e-6, 1.1e-6, 1e-6], "no difference that the rounds agree on"),
+        ([0.8e-6, 0.9e-6], "too few rounds to say more"),
     ],
 )
 def test_findings_judge_edges_only_if_the_rounds_agree(edge: list[float], words: str) -> None:
