@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from yolanda.bench import cores
 from yolanda.bench.part import Figure, Headline, Part, Plot, Progress, Settings, Table
-from yolanda.bench.probe import Answer, Probe, ProbeError
+from yolanda.bench.probe import PATIENCE, Answer, Probe, ProbeError
 from yolanda.bench.report.numbers import ratio_text, value_text
 from yolanda.bench.results import Condition, PartResult, Point, Sample, Spread, ratio, spread
 
@@ -62,7 +62,8 @@ def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
     """Measure all interfaces in turn, in each round; see `Part`."""
     names = [name for name in INTERFACES if settings.wants(name)]
     core, _ = cores.choose()
-    with cores.pinned(core), Probe("yolanda.bench.watching") as probe:
+    patience = PATIENCE + 2 * settings.seconds
+    with cores.pinned(core), Probe("yolanda.bench.watching", patience) as probe:
         plan = _plan(probe.ask("limit")["descriptors"], settings, progress, result)
         measuring = _Measuring(probe, names, settings, result)
         progress.expect(settings.rounds * (len(plan) + len({watched for watched, _ in plan})))

@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-PATIENCE = 30.0
-"""Seconds without an answer after which a probe is given up; a measurement takes less."""
+PATIENCE = 60.0
+"""Seconds without an answer after which a probe is given up, beside those that it measures for."""
 
 Answer = dict[str, Any]
 

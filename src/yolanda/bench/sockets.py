@@ -22,7 +22,7 @@ from typing import Any
 from yolanda.bench import cores
 from yolanda.bench.exchanges import LOCAL_DATAGRAM, LOCAL_STREAM, TCP, UDP
 from yolanda.bench.part import Figure, Headline, Part, Plot, Progress, Settings, Table
-from yolanda.bench.probe import Answer, Probe, ProbeError
+from yolanda.bench.probe import PATIENCE, Answer, Probe, ProbeError
 from yolanda.bench.report.numbers import condition_text, ratio_text, value_text
 from yolanda.bench.results import (
     SERVER_WAITING,
@@ -226,10 +226,11 @@ def measure(settings: Settings, progress: Progress, result: PartResult) -> None:
     server_core, client_core = cores.choose()
     if server_core == client_core:
         result.notes.append("There is one core: server and client share it.")
+    patience = PATIENCE + settings.seconds
     with cores.pinned(server_core):
-        server = Probe(MODULE)
+        server = Probe(MODULE, patience)
     with cores.pinned(client_core):
-        client = Probe(MODULE)
+        client = Probe(MODULE, patience)
     with server, client:
         for _ in range(settings.rounds):
             for exchange in exchanges:
@@ -465,10 +466,12 @@ def _local_or_not(result: PartResult) -> Iterator[str]:
         local, tcp = (result.find(kind, _at(STREAM, size)) for kind in (LOCAL_STREAM, TCP))
         found = ratio(local, tcp, "throughput")
         if found is not None:
+            joins = found.most < 1 and size == sizes[0]
+            why = ", which joins small ones on their way" if joins else ""
             yield (
                 f"One way, with messages of {condition_text('size', size)}, a local stream carries"
                 f" {ratio_text(found.median)} what TCP does: {_text(local, THROUGHPUT)} and"
-                f" {_text(tcp, THROUGHPUT)}."
+                f" {_text(tcp, THROUGHPUT)}{why}."
             )
     yield from _losses(result)
 
@@ -519,7 +522,11 @@ PART = Part(
     figures=FIGURES,
     measure=measure,
     findings=findings,
-    conditions={"buffer_size": "SO_SNDBUF and SO_RCVBUF", "read_size": "bytes a read"},
+    conditions={
+        "buffer_size": "SO_SNDBUF and SO_RCVBUF",
+        "read_size": "bytes a read",
+        "size": "bytes",
+    },
     headlines=(
         Headline(
             "latency",
