@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from yolanda.bench import command
 from yolanda.bench.part import Missing, Part, Progress, Settings
-from yolanda.bench.results import PartResult, load
+from yolanda.bench.results import PartResult, load, save
 
 
 def bench(*arguments: str | Path) -> Result:
@@ -89,6 +89,19 @@ def test_a_report_is_drawn_again_from_the_results_alone(tmp_path: Path) -> None:
     answer = bench("--report", tmp_path)
     assert answer.exit_code == 0, answer.output
     assert (tmp_path / "report.html").read_text() == first
+
+
+def test_parts_of_an_earlier_run_in_the_same_folder_are_told_apart(tmp_path: Path) -> None:
+    assert bench("fake", "--out", tmp_path).exit_code == 0
+    earlier = load(tmp_path / "fake.json")
+    earlier.started = "2020-01-02T03:04:05+00:00"
+    save(earlier, tmp_path)
+    answer = bench("rare", "--out", tmp_path)
+    assert "Only by name" in answer.output
+    assert "A fake <part>" not in answer.output.split("Only by name", 1)[1].split("\n\n")[0]
+    report = (tmp_path / "report.md").read_text()
+    assert "measured earlier, 2020-01-02 03:04" in report
+    assert report.count("measured earlier") == 1
 
 
 def test_two_runs_are_compared(tmp_path: Path) -> None:

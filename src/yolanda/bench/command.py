@@ -19,6 +19,7 @@ import math
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ from yolanda.bench.report.build import build
 from yolanda.bench.report.comparison import compare
 from yolanda.bench.report.terminal import print_comparison, print_document
 from yolanda.bench.report.write import write_report
+from yolanda.bench.results import PartResult
 from yolanda.bench.run_folder import Run, load_run, save_run, version_and_commit
 
 _WIDTH_ELSEWHERE = 120
@@ -170,7 +172,7 @@ def _report(console: Console, folder: Path, before: Run | None, *, in_full: bool
     if before is not None:
         document.comparison = compare(before, run, PARTS)
     if in_full:
-        print_document(console, document)
+        print_document(console, build(replace(run, parts=_of_this(run)), PARTS))
     if document.comparison is not None:
         print_comparison(console, document.comparison)
     paths, without = write_report(document, folder)
@@ -178,6 +180,11 @@ def _report(console: Console, folder: Path, before: Run | None, *, in_full: bool
         console.print(escape(without), style="yellow", soft_wrap=True)
     for path in paths:
         console.print(escape(str(path)), soft_wrap=True)
+
+
+def _of_this(run: Run) -> list[PartResult]:
+    """Return what was measured in this run: its folder may hold parts of one before."""
+    return [result for result in run.parts if result.started >= run.started]
 
 
 def _list(console: Console) -> None:

@@ -6,6 +6,7 @@ from yolanda.bench.part import Headline, Part, Target
 from yolanda.bench.report.document import Card, Document, Section, Verdict
 from yolanda.bench.report.numbers import (
     duration_text,
+    moment_text,
     ratio_spread_text,
     ratio_text,
     spread_text,
@@ -38,6 +39,11 @@ def build(run: Run, parts: Iterable[Part]) -> Document:
         f"There are results of {result.part!r}, a part that this version does not have."
         for result in run.parts
         if result.part not in by_name
+    ]
+    remarks += [
+        f"{by_name[result.part].title}: measured earlier, {moment_text(result.started)}."
+        for result in known
+        if result.started < run.started
     ]
     sections = [section(by_name[result.part], result) for result in known]
     return Document(run, sections, _software(known), remarks)
