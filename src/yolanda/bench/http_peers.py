@@ -23,7 +23,7 @@ from yolanda.bench.rounds import Entry
 REQUESTS = {
     "small GET": wrk.SMALL,
     "browser's GET": wrk.BROWSER,
-    "browser's GETs, none alike": wrk.CHANGING,
+    "browser's unique GETs": wrk.CHANGING,
     "16 pipelined": wrk.PIPELINED,
     "1 MB download": wrk.DOWNLOAD,
     "1 MB upload": wrk.UPLOAD,
@@ -173,7 +173,8 @@ PART = Part(
             "Small GET beside idle connections",
             x="idle",
             where=_at(BESIDE),
-            caption="With epoll, who is idle costs nobody anything.",
+            log_y=True,
+            caption="Where the line rises, a server looks at those who are idle, too.",
         ),
     ),
     targets=(
