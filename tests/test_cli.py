@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from yolanda import COMPILED, __version__
+from yolanda import __version__
 from yolanda.cli import cli, main
 from yolanda.programs.chapter34 import http_server01
 from yolanda.reactor.dispatcher import DISPATCHERS
@@ -113,8 +113,7 @@ class TestHelp:
 
 def test_version() -> None:
     result = run("--version")
-    build = ", compiled" if COMPILED else ""
-    assert (result.returncode, result.stdout) == (0, f"yolanda {__version__}{build}\n")
+    assert (result.returncode, result.stdout) == (0, f"yolanda {__version__}\n")
 
 
 def test_the_script_is_the_module() -> None:

@@ -13,7 +13,6 @@ SOURCE = Path(__file__).parent.parent / "src"
 MODULES = sorted((SOURCE / "yolanda").rglob("*.py"))
 
 LAYERS = [
-    ("yolanda.plain_object",),
     ("yolanda.buffer", "yolanda.address", "yolanda.networks"),
     ("yolanda.reactor",),
     ("yolanda.transport",),

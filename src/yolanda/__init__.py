@@ -4,7 +4,6 @@ Everything an application needs is here or in `yolanda.http`; modules are where 
 """
 
 import importlib
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from yolanda.address import Address, AddressError, bind_socket
@@ -37,11 +36,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-COMPILED = not isinstance(Buffer.append, FunctionType)
-"""Whether the hot path is compiled; nothing else is different (see docs/compiled.md)."""
-
 __all__ = [
-    "COMPILED",
     "Acceptor",
     "Address",
     "AddressError",

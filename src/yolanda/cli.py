@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import get_completion_class
 
-from yolanda import COMPILED, __version__, programs
+from yolanda import __version__, programs
 from yolanda.catalogue import Catalogue
 from yolanda.programs.blocking import explain
 from yolanda.time_range import TimeRange
@@ -63,11 +63,7 @@ class CommandLine(click.Group):
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(
-    __version__,
-    prog_name="yolanda",
-    message="%(prog)s %(version)s" + (", compiled" if COMPILED else ""),
-)
+@click.version_option(__version__, prog_name="yolanda", message="%(prog)s %(version)s")
 def cli() -> None:
     """Yolanda: a reactor for Python, and an HTTP server on top of it."""
 

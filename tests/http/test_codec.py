@@ -473,16 +473,9 @@ def test_an_application_may_set_date_and_server() -> None:
     assert names_of(head) == ["Connection", "date", "SERVER"]
 
 
-@pytest.mark.parametrize("status", [100, 101, 199, 600, 999, 0, -1])
-def test_a_status_that_is_none(status: int) -> None:
+@pytest.mark.parametrize("status", [100, 101, 199, 600, 999, 0, -1, "200", None, 200.5])
+def test_a_status_that_is_none(status: object) -> None:
     with pytest.raises(ValueError, match="from 200 to 599"):
-        ResponseEncoder("").encode(status, None, True, b"", 0.0)
-
-
-@pytest.mark.parametrize("status", ["200", None, 200.5])
-def test_a_status_that_is_no_number(status: object) -> None:
-    # The compiled build refuses what is no whole number before anything else.
-    with pytest.raises((ValueError, TypeError), match=r"from 200 to 599|int object expected"):
         ResponseEncoder("").encode(status, None, True, b"", 0.0)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,6 @@ from urllib.parse import parse_qsl, unquote
 
 from yolanda.address import Address
 from yolanda.http.headers import Headers
-from yolanda.plain_object import PlainObject
 from yolanda.transport.tcp_connection import TcpConnection
 
 
@@ -52,7 +51,7 @@ class FieldBlock:
 _NO_FIELDS = FieldBlock(b"\r\n", keep_alive=False)
 
 
-class HttpRequest(PlainObject):
+class HttpRequest:
     """One request.  What costs something to find out is found out when it is asked for.
 
     It belongs to the thread of its connection's loop; a handler may hand it to another thread when

@@ -11,13 +11,11 @@ from yolanda.http.headers import Headers
 from yolanda.http.media_types import media_type_of
 from yolanda.http.ranges import Part
 from yolanda.http.request import HttpRequest
-from yolanda.plain_object import PlainObject
 from yolanda.transport.output_queue import FilePiece
 from yolanda.transport.tcp_connection import TcpConnection
 
 Body = bytes | str | Iterable[bytes | str] | None
 
-_NO_BODY: Body = None  # by a name: to mypyc a bare None says that there is no default
 
 NO_CONTENT = (204, 304)
 """The statuses whose responses have no body (RFC 9110, 6.4.1)."""
@@ -68,7 +66,7 @@ class Exchange(Protocol):
 TakeOver = Callable[[TcpConnection], object]
 
 
-class HttpResponse(PlainObject):
+class HttpResponse:
     """The answer to one request, sent when the handler returns, unless it calls `defer`.
 
     - ``status``: 200 until it is set;
@@ -90,7 +88,7 @@ class HttpResponse(PlainObject):
     # Most of these are seldom touched: they are the class's until a handler sets its own, and a
     # response that sets two costs two.
     status: int = 200
-    body: Body = _NO_BODY
+    body: Body = None
     content_type: str | None = None
     close: bool = False
     on_drain: Callable[[], object] | None = None

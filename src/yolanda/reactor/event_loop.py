@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from threading import get_ident
 from types import FrameType, TracebackType
 
-from yolanda.plain_object import PlainObject
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.channel_map import ChannelMap
 from yolanda.reactor.dispatcher import READ, WRITE, EventDispatcher, make_dispatcher
@@ -50,7 +49,7 @@ class LoopStatistics:
     """Timers that are waiting."""
 
 
-class EventLoop(PlainObject):
+class EventLoop:
     """A reactor: dispatches the events of many descriptors within one thread.
 
     - ``dispatcher``: the name of one (see `make_dispatcher`), or an `EventDispatcher`;

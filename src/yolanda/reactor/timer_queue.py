@@ -7,10 +7,6 @@ from collections.abc import Callable
 _FEW = 64  # cancelled timers that are not worth a clean-up
 
 
-def _nobody() -> None:
-    """Stands for the callback of a timer that was cancelled."""
-
-
 class Timer:
     """A callback that waits for its time; what `EventLoop.call_later` and its like return."""
 
@@ -82,7 +78,7 @@ class TimerQueue:
 
     def forget(self, timer: Timer) -> None:
         """Count ``timer`` as cancelled; `Timer.cancel` calls it."""
-        timer.callback, timer.args = _nobody, ()  # what they referred to is free at once
+        del timer.callback, timer.args  # what they refer to is free at once
         self._cancelled += 1
         if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
             self._heap = [

@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 
 from yolanda.address import Address
 from yolanda.buffer import Buffer, BytesLike
-from yolanda.plain_object import PlainObject
 from yolanda.reactor.channel import Callback, Channel
 from yolanda.reactor.deadline import Deadline
 from yolanda.reactor.event_loop import EventLoop
@@ -56,7 +55,7 @@ class ConnectionState(enum.Enum):
 _CONNECTED = ConnectionState.CONNECTED  # once, and not through the enumeration each time
 
 
-class TcpConnection(PlainObject):
+class TcpConnection:
     """A stream connection that belongs to one loop; a server or a client makes it.
 
     Hooks, all called in the loop's thread, all of which may be replaced at any time:
