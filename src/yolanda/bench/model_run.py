@@ -24,13 +24,13 @@ from yolanda.bench.servers.model_work import MUCH
 PATIENCE = 1.5
 """Seconds without any answer after which those who wait are not waited for."""
 REPLY_TIMEOUT = 60.0
-"""Seconds that the client has for doing what it is asked."""
+"""Seconds that the client has for doing what it is asked, beside those of a load."""
 STEP = 250
 """Connections opened at once; after each step it is looked whether memory is left."""
 MANY = 900
 """Connections of which each one's memory can be told: that of a few drowns in what varies."""
 TIME_LIMIT = 90.0
-"""Seconds after which a server gets no more connections and no more load: some take very long."""
+"""Seconds after which a server gets no more connections: some take very long for each."""
 MEMORY_FLOOR = 512 * 1024 * 1024
 """Bytes that must be left, or no more connections are opened: fork takes much for each."""
 
@@ -61,12 +61,7 @@ class ModelRun:
     ``served`` is how many connections it serves by now.
     """
 
-    def __init__(
-        self,
-        server: Server,
-        client: Probe,
-        where: Cores,
-    ) -> None:
+    def __init__(self, server: Server, client: Probe, where: Cores) -> None:
         self.served = 0
         self._server = server
         self.session = server.session
@@ -179,8 +174,10 @@ class ModelRun:
 
 
 @contextlib.contextmanager
-def started(contender: Contender, where: Cores) -> Iterator[ModelRun]:
+def started(contender: Contender, where: Cores, longest: float = 0.0) -> Iterator[ModelRun]:
     """Run a server, and a client for it; end both whatever happens.
+
+    - ``longest``: seconds of the longest load.
 
     Raises `ProbeError` if the server cannot be started, or if its `ModelRun` does.
     """
@@ -188,7 +185,7 @@ def started(contender: Contender, where: Cores) -> Iterator[ModelRun]:
     try:
         with contenders.running(contender, *where.server) as server:
             with cores.pinned(where.client):
-                client = Probe("yolanda.bench.clients.models", REPLY_TIMEOUT)
+                client = Probe("yolanda.bench.clients.models", REPLY_TIMEOUT + longest)
             with client:
                 try:
                     client.ask("meet", port=server.port)
@@ -196,7 +193,7 @@ def started(contender: Contender, where: Cores) -> Iterator[ModelRun]:
                 except ProbeError as error:
                     gave_up = error  # `running` would add all that the server has printed
     except (RuntimeError, OSError) as error:
-        first, *said = str(error).strip().splitlines()
+        first, *said = str(error).strip().split("\n")
         raise ProbeError(f"{first} ({said[-1]})" if said else first) from error
     if gave_up is not None:
         raise gave_up

@@ -156,8 +156,9 @@ def _measure_model(
     """Measure one model in one round; where it gives up, so it does for all that would follow."""
     name = contender.name
     left = [(number, kind) for number in connections for kind in kinds]
+    longest = settings.seconds * max(LONGER.values())
     try:
-        with started(contender, where) as run:
+        with started(contender, where, longest) as run:
             for number in connections:
                 progress.advance(f"{name}, {number:,} connections")
                 held, reason = run.connect(number)
@@ -184,7 +185,7 @@ def _measure_program(
 ) -> None:
     at: dict[str, Condition] = {"program": "as it is"}
     try:
-        with started(contender, where) as run:
+        with started(contender, where, settings.seconds) as run:
             held, reason = run.connect(SOME_CONNECTIONS)
             loaded, trouble = run.load(NONE, settings.seconds, IN_FLIGHT)
             result.add(contender.name, at, loaded | held)
