@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from yolanda.bench.part import Figure, Part
-from yolanda.bench.report.numbers import percent_text, value_text
+from yolanda.bench.report.numbers import value_text
 from yolanda.bench.report.pictures import is_ours
 from yolanda.bench.report.places import place_text
 from yolanda.bench.results import PartResult, Point, Spread, spread
@@ -65,20 +65,20 @@ class PartMoves:
         """How many would have moved if nothing but chance had moved them."""
         return sum(move.by_chance for move in self.moves if move.moved is not None)
 
-    def medians(self) -> list[str]:
-        """Say of each figure how Yolanda's moved and how those of others did meanwhile."""
-        sentences = []
+    def medians(self) -> list[tuple[Figure, float | None, float | None]]:
+        """Return the median change of each figure: of Yolanda's, and of the others meanwhile."""
+        found = []
         for figure in dict.fromkeys(move.figure for move in self.moves):
-            moves = [move for move in self.moves if move.figure == figure]
-            ours = [move.change for move in moves if is_ours(move.contender)]
-            others = [move.change for move in moves if not is_ours(move.contender)]
-            said = [
-                f"{whose} {percent_text(statistics.median(changes))}"
-                for whose, changes in (("Yolanda", ours), ("others", others))
-                if changes
-            ]
-            sentences.append(f"{figure.title}, the median of all changes: {', '.join(said)}")
-        return sentences
+            ours, others = (
+                [
+                    move.change
+                    for move in self.moves
+                    if move.figure == figure and is_ours(move.contender) is whose
+                ]
+                for whose in (True, False)
+            )
+            found.append((figure, _median(ours), _median(others)))
+        return found
 
 
 @dataclass
@@ -162,3 +162,7 @@ def _move(
         # Of all ways to deal the values out to the two runs, two keep them apart.
         2 / math.comb(before.rounds + after.rounds, before.rounds),
     )
+
+
+def _median(changes: list[float]) -> float | None:
+    return statistics.median(changes) if changes else None

@@ -12,7 +12,7 @@ from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Document, Grid, Section, Verdict
 from yolanda.bench.report.marks import moves_mark, target_mark
 from yolanda.bench.report.numbers import moment_text
-from yolanda.bench.report.tables import moves_grid
+from yolanda.bench.report.tables import medians_grid, moves_grid
 
 Drawings = Mapping[str, tuple[str, str]]
 """A picture's name to its SVG for a page and its SVG for a phone."""
@@ -150,7 +150,8 @@ def _comparison(comparison: Comparison) -> str:
     ]
     for part in comparison.parts:
         if part.moves:
-            pieces.append(f"<h3>{escape(part.title)}</h3>{_list(part.medians())}")
+            pieces.append(f"<h3>{escape(part.title)}</h3>")
+            pieces.append(_grid(medians_grid(part), is_open=True))
             pieces.append(
                 f'<figure>{moves_mark(part)}<figcaption class="soft"><small>A dot is a figure, '
                 "Yolanda's in colour; a full one moved.</small></figcaption></figure>"

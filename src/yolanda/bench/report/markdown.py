@@ -5,7 +5,7 @@ from collections.abc import Container
 from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Cell, Document, Grid, Section, Verdict
 from yolanda.bench.report.numbers import moment_text
-from yolanda.bench.report.tables import moves_grid
+from yolanda.bench.report.tables import medians_grid, moves_grid
 
 FOLDER = "plots"
 """Where the pictures are, beside the report."""
@@ -98,7 +98,7 @@ def _comparison(comparison: Comparison) -> list[str]:
     lines += _list([*comparison.remarks, *comparison.summary()])
     for part in comparison.parts:
         if part.moves:
-            lines += [f"### {_text(part.title)}", "", *_list(part.medians())]
+            lines += [f"### {_text(part.title)}", "", *_grid(medians_grid(part))]
         if part.moved:
             lines += _grid(moves_grid(part))
     return lines

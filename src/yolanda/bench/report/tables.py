@@ -53,6 +53,21 @@ def moves_grid(part: PartMoves) -> Grid:
     return Grid(title, ["", "change", "before", "now"], rows)
 
 
+def medians_grid(part: PartMoves) -> Grid:
+    """Return how each figure of a part moved on the whole."""
+    medians = part.medians()
+    columns = [(1, "Yolanda"), (2, "others")]
+    columns = [(n, name) for n, name in columns if any(row[n] is not None for row in medians)]
+    if len(columns) == 1:
+        columns = [(columns[0][0], "all")]
+    rows = [Row(row[0].title, [_change_cell(row[n]) for n, _ in columns]) for row in medians]
+    return Grid("The median of all changes", ["", *(name for _, name in columns)], rows)
+
+
+def _change_cell(change: object) -> Cell:
+    return Cell(percent_text(change) if isinstance(change, float) else "")
+
+
 def _figure_grid(part: Part, table: Table, points: list[Point], title: str) -> Grid:
     """A column for each figure, then one for each peer."""
     figures = [part.figure(name) for name in table.figures]

@@ -9,6 +9,7 @@ from rich.text import Text
 from yolanda.bench.report.comparison import Comparison
 from yolanda.bench.report.document import Document, Grid, Section, Verdict
 from yolanda.bench.report.numbers import moment_text, percent_text
+from yolanda.bench.report.tables import medians_grid
 
 _STYLES = {Verdict.MET: "green", Verdict.MISSED: "red", Verdict.UNMEASURED: "dim"}
 
@@ -30,8 +31,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(f"- {escape(line)}")
     for part in comparison.parts:
         console.print(f"[bold]{escape(part.title)}[/bold]")
-        for line in part.medians():
-            console.print(f"- {escape(line)}")
+        if part.moves:
+            _print_grid(console, medians_grid(part))
         for move in part.moved:
             where = f", {move.place}" if move.place else ""
             line = f"{move.contender}{where}, {move.figure.title}: {move.words}"

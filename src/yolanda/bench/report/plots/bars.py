@@ -133,7 +133,7 @@ def _draw_bar(
     median = drawable(picture, found.median)
     if picture.plot.log_y:  # the length of a bar means nothing on such an axis
         axes.plot([start, median], [middle, middle], color=row.colour, linewidth=1.2, alpha=0.5)
-        axes.plot([median], [middle], "o", color=row.colour, markersize=8)
+        axes.plot([median], [middle], "o", color=row.colour, markersize=8, zorder=5)
     else:
         axes.barh(middle, median - start, left=start, height=thick, color=row.colour, alpha=0.92)
     end = median
