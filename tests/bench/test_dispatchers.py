@@ -1,5 +1,6 @@
 """The part about dispatchers: it runs, gives up where it must, and says what its figures show."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from yolanda.bench.dispatchers import CHANGES, KERNEL, LOOP, PART, TURNS
 from yolanda.bench.part import Progress, Settings
 from yolanda.bench.probe import Probe
 from yolanda.bench.results import PartResult
+from yolanda.bench.watching import RESERVE
 
 
 def measured(progress: Progress, only: tuple[str, ...] = (), rounds: int = 1) -> PartResult:
@@ -22,6 +24,8 @@ def measured(progress: Progress, only: tuple[str, ...] = (), rounds: int = 1) ->
 def test_every_contender_is_measured_and_select_gives_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, progress: Any
 ) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2_000 + RESERVE:
+        pytest.skip("this process may not have as many descriptors")
     monkeypatch.setattr(dispatchers, "WATCHED", (10, 2_000))
     result = measured(progress, rounds=2)
     assert len(progress.steps) == progress.expected
@@ -34,7 +38,8 @@ def test_every_contender_is_measured_and_select_gives_up(
         for sample in point.samples:
             names = {figure.name for figure in PART.figures}
             assert set(sample) <= names
-            assert sample["add" if point.at["what"] == CHANGES else "whole"] > 0
+            # What is done to a set costs less than to look at the clock, so it may be lost in that.
+            assert sample["add"] >= 0 if point.at["what"] == CHANGES else sample["whole"] > 0
     given_up = result.find("select", {"what": TURNS, "level": LOOP, "watched": 2_000})
     assert given_up is not None
     assert "FD_SETSIZE is 1024" in given_up.failure

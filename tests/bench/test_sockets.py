@@ -40,7 +40,10 @@ def test_everything_is_measured_in_its_short_form(tmp_path: Path, progress: Any)
 def test_what_a_write_is_made_of_shows_in_the_packets(progress: Any) -> None:
     result = measured(progress, only=(sockets.AT_ONCE, sockets.WRITEV, sockets.JOINED))
     packets = {point.contender: point.samples[0]["packets"] for point in result.at({"what": SMALL})}
-    assert packets == {sockets.AT_ONCE: 2.0, sockets.WRITEV: 1.0, sockets.JOINED: 1.0}
+    # On a loaded machine the kernel may send one again, whose acknowledgement is late.
+    assert packets.pop(sockets.AT_ONCE) >= 2
+    assert set(packets) == {sockets.WRITEV, sockets.JOINED}
+    assert all(1 <= count < 2 for count in packets.values())
 
 
 def test_streams_and_local_datagrams_lose_nothing(progress: Any) -> None:
