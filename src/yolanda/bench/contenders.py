@@ -16,7 +16,7 @@ from pathlib import Path
 
 from yolanda.bench import cores, processes, tools
 
-START_TIMEOUT = 15.0  # seconds until a server must answer
+START_TIMEOUT = 30.0  # seconds until a server must answer
 STOP_TIMEOUT = 5.0  # seconds from SIGTERM to SIGKILL
 
 Command = Callable[[int, Path], list[str]]

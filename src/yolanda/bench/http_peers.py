@@ -185,5 +185,6 @@ PART = Part(
         Target("connection_memory", _beside(IDLE[-1]), "yolanda", 3 * 1024),
     ),
     headlines=(Headline("cpu", SMALL, "yolanda", "of server CPU for a small GET", "nginx"),),
+    rounds=3,  # of some six minutes each
     seconds=2.0,
 )
