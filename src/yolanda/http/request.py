@@ -75,8 +75,8 @@ class HttpRequest:
 
     # The class's until somebody sets them: they cost nothing where they are not needed.
     upgrade_offered: bool = False
-    """Whether the client would go on in another protocol, which its Upgrade field names; a handler
-    that knows it may take the offer with `HttpResponse.upgrade` (RFC 9110, 7.8)."""
+    """Whether the client would go on in another protocol; a handler that knows it, see
+    `offers_upgrade`, may take the offer with `HttpResponse.upgrade` (RFC 9110, 7.8)."""
     body: bytes = b""
     """The whole body; in a streaming handler, see `on_body`, only if it came with the head."""
     body_coming: bool = False
@@ -151,6 +151,14 @@ class HttpRequest:
     def peer_address(self) -> Address:
         """Where the connection comes from."""
         return self.connection.peer_address
+
+    def offers_upgrade(self, protocol: str) -> bool:
+        """Whether the client would go on in ``protocol``, the case of whose name does not count."""
+        return self.upgrade_offered and protocol.lower() in [
+            name.strip().lower()
+            for field in self.headers.get_all("upgrade")
+            for name in field.split(",")
+        ]
 
     def send_continue(self) -> None:
         """Ask for the body, if the client still waits for that.  In the loop's thread."""

@@ -221,10 +221,8 @@ class HttpResponse:
         Bytes that came behind the request are then given to ``on_message``.  Raises `ValueError`
         when the request offers no such thing.
         """
-        request = self.request
-        offered = ",".join(request.headers.get_all("upgrade")) if request.upgrade_offered else ""
-        if protocol.lower() not in [name.strip().lower() for name in offered.split(",")]:
-            raise ValueError(f"{request.summary} offers no upgrade to {protocol!r}")
+        if not self.request.offers_upgrade(protocol):
+            raise ValueError(f"{self.request.summary} offers no upgrade to {protocol!r}")
         self.status = 101
         self.plain = False
         self._upgrade = (protocol, take_over)

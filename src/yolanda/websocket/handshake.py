@@ -28,11 +28,7 @@ _OWN_FIELDS = {  # of the answer, written by the handshake itself
 
 def is_websocket(request: HttpRequest) -> bool:
     """Whether ``request`` asks for a WebSocket, rightly or not."""
-    return request.upgrade_offered and "websocket" in [
-        name.strip().lower()
-        for field in request.headers.get_all("upgrade")
-        for name in field.split(",")
-    ]
+    return request.offers_upgrade("websocket")
 
 
 def origin_is_own(request: HttpRequest) -> bool:

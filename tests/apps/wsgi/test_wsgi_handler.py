@@ -19,9 +19,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from yolanda.apps.wsgi.body_stream import ClientDisconnected
+from yolanda.apps.wsgi.body_stream import HIGH_WATER, ClientDisconnected
 from yolanda.apps.wsgi.environment import Settings
-from yolanda.apps.wsgi.exchange import HIGH_WATER
 from yolanda.apps.wsgi.handler import SMALL_BODY, WsgiHandler
 from yolanda.http import HttpServer
 from yolanda.http.connection import HttpHandler

@@ -46,7 +46,7 @@ class AsgiHandler:
 
     def __call__(self, request: HttpRequest, response: HttpResponse) -> None:
         """Answer ``request``, now or when the application has waited for what it needs."""
-        if request.upgrade_offered and _names_websocket(request):
+        if request.upgrade_offered and request.offers_upgrade("websocket"):
             if self._websocket is not None:
                 self._websocket(request, response)
                 return
@@ -73,8 +73,3 @@ class AsgiHandler:
                 "pip install 'yolanda[websocket]'",
                 request.peer_address,
             )
-
-
-def _names_websocket(request: HttpRequest) -> bool:
-    names = ",".join(request.headers.get_all("upgrade")).split(",")
-    return "websocket" in [name.strip().lower() for name in names]

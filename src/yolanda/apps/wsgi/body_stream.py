@@ -8,9 +8,10 @@ from collections.abc import Callable
 from yolanda.http.request import HttpRequest
 
 HIGH_WATER = 262144
-"""Bytes that the application has not read, and no more is taken from the client."""
+"""Bytes on their way between client and application, in either direction, that nobody has taken:
+who sends more has to wait."""
 LOW_WATER = 65536
-"""Bytes down to which it must have read for more to be taken."""
+"""Bytes of a request down to which the application must have read for more to be taken."""
 
 
 class ClientDisconnected(ConnectionError):

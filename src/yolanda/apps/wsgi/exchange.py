@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import BinaryIO
 
-from yolanda.apps.wsgi.body_stream import BodyStream, ClientDisconnected
+from yolanda.apps.wsgi.body_stream import HIGH_WATER, BodyStream, ClientDisconnected
 from yolanda.apps.wsgi.environment import Ends, EnvironmentMaker, WsgiApplication
 from yolanda.apps.wsgi.file_wrapper import FileWrapper, open_again
 from yolanda.http.field_lines import FieldLines, KnownFieldLines
@@ -25,9 +25,6 @@ from yolanda.http.request import HttpRequest
 from yolanda.http.response import NO_CONTENT, HttpResponse
 
 log = logging.getLogger("yolanda.wsgi")
-
-HIGH_WATER = 262144
-"""Bytes of a response that the client has not taken, and its application waits."""
 
 _READ_SIZE = 65536  # bytes of a streamed body that are handed on at once
 _STATUS = re.compile(r"[2-5][0-9]{2}(?: .*)?", re.DOTALL)
