@@ -51,7 +51,7 @@ def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     gc.collect()
     for thread in set(threading.enumerate()) - threads:
-        thread.join(5)
+        thread.join(30)
     leaked_threads = {t.name for t in set(threading.enumerate()) - threads if t.is_alive()}
     leaked = {fd: what for fd, what in open_descriptors().items() if descriptors.get(fd) != what}
     assert not leaked_threads, f"threads left behind: {leaked_threads}"

@@ -133,13 +133,13 @@ def test_a_head_that_dribbles_in_does_not_win_time(serve: Callable[..., Any]) ->
 
 
 def test_a_body_that_dribbles_in_is_patiently_read(serve: Callable[..., Any]) -> None:
-    served = serve(echo, limits=HttpLimits(body_timeout=0.5))
+    served = serve(echo, limits=HttpLimits(body_timeout=1.0))
     with served.connect() as client:
-        client.send(POST + b"Content-Length: 20\r\n\r\n")
-        for _ in range(20):
+        client.send(POST + b"Content-Length: 12\r\n\r\n")
+        for _ in range(12):
             client.send(b"x")
-            time.sleep(0.04)  # 0.8 s in all, and never 0.5 s between two pieces
-        assert client.read().body == b"x" * 20
+            time.sleep(0.1)  # 1.2 s in all, and never 1 s between two pieces
+        assert client.read().body == b"x" * 12
 
 
 def test_an_application_may_take_its_time(serve: Callable[..., Any]) -> None:

@@ -128,7 +128,7 @@ def test_stop_from_another_thread_while_it_waits(loop: EventLoop) -> None:
     entered = threading.Event()
 
     def stop() -> None:
-        entered.wait(5)
+        entered.wait(30)
         loop.stop()
 
     stopper = threading.Thread(target=stop)

@@ -23,7 +23,7 @@ def test_start_gives_a_loop_that_runs(dispatcher: str) -> None:
         done.set()
 
     loop.run_in_loop(look)
-    assert done.wait(5)
+    assert done.wait(30)
     assert seen == [True, "a thread"]
     assert not loop.in_loop_thread
     assert thread.stop()
@@ -75,7 +75,7 @@ def test_a_callback_that_blocks() -> None:
         release.wait(10)
 
     loop.run_in_loop(block)
-    assert entered.wait(5)
+    assert entered.wait(30)
     assert thread.stop(0.01) is False
     assert not loop.closed
     release.set()
@@ -98,7 +98,7 @@ def test_a_callback_that_raises_ends_no_thread(caplog: pytest.LogCaptureFixture)
     done = threading.Event()
     loop.run_in_loop([].remove, "what is not there")
     loop.run_in_loop(done.set)
-    assert done.wait(5)
+    assert done.wait(30)
     assert thread.stop()
     assert "raised, sturdy" in caplog.text
 
@@ -108,7 +108,7 @@ def test_timers_of_a_thread() -> None:
     loop = thread.start()
     done = threading.Event()
     loop.run_in_loop(loop.call_later, 0.001, done.set)
-    assert done.wait(5)
+    assert done.wait(30)
     assert thread.stop()
 
 

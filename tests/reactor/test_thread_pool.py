@@ -35,7 +35,7 @@ def test_each_loop_has_its_thread(loop: EventLoop) -> None:
     assert threading.active_count() == before + 3
     assert [made.name for made in pool.loops] == ["Thread-1", "Thread-2", "Thread-3"]
     seen: list[str] = []
-    done = threading.Barrier(4, timeout=5)
+    done = threading.Barrier(4, timeout=30)
 
     def look(made: EventLoop) -> None:
         seen.append(f"{made.name} {made.in_loop_thread}")
@@ -175,7 +175,7 @@ def test_a_callback_that_blocks(loop: EventLoop) -> None:
     entered, release = threading.Event(), threading.Event()
     loops[1].run_in_loop(entered.set)
     loops[1].run_in_loop(release.wait, 10)
-    assert entered.wait(5)
+    assert entered.wait(30)
     threads = pool._threads
     assert pool.stop(0.05) is False
     assert threads[0].stop(5)
@@ -193,7 +193,7 @@ def test_all_are_told_before_the_first_is_waited_for(loop: EventLoop) -> None:
     ended: list[bool] = []
 
     def wait_for_the_second() -> None:
-        second.join(5)
+        second.join(30)
         ended.append(not second.is_alive())
 
     pool.loops[0].run_in_loop(wait_for_the_second)

@@ -54,7 +54,7 @@ class Bench:
         local = self.bound.address.is_local
         client = socket.socket(socket.AF_UNIX if local else socket.AF_INET)
         self.clients.append(client)
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect(self.bound.socket.getsockname())
         return client
 

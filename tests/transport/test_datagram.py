@@ -42,7 +42,7 @@ class Bench:
     def socket(self, family: int = socket.AF_INET, bind: Any = ("127.0.0.1", 0)) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_DGRAM)
         self.sockets.append(sock)
-        sock.settimeout(5)
+        sock.settimeout(30)
         if bind:
             sock.bind(bind)
         return sock

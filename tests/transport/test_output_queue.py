@@ -20,7 +20,7 @@ def pair() -> Iterator[Pair]:
     with ours, theirs:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        theirs.settimeout(5)
+        theirs.settimeout(30)
         yield ours, theirs
 
 

@@ -185,5 +185,5 @@ def _arrived(client: socket.socket) -> bool:
     except BlockingIOError:
         return False
     finally:
-        client.settimeout(5)
+        client.settimeout(30)
     return True

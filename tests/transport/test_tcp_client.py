@@ -37,7 +37,7 @@ class Bench:
         """A socket that is bound, and listens unless ``backlog`` is `None`."""
         listener = socket.socket()
         self.sockets.append(listener)
-        listener.settimeout(5)
+        listener.settimeout(30)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         if backlog is not None:
@@ -76,7 +76,7 @@ class Bench:
     def accept(self, listener: socket.socket) -> socket.socket:
         sock, _ = listener.accept()
         self.sockets.append(sock)
-        sock.settimeout(5)
+        sock.settimeout(30)
         return sock
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -242,7 +242,7 @@ def test_a_local_path(bench: Bench, tmp_path: Path) -> None:
     bench.sockets.append(listener)
     listener.bind(str(path))
     listener.listen()
-    listener.settimeout(5)
+    listener.settimeout(30)
     client = bench.client(f"unix:{path}")
     client.connect()
     bench.until_calls("completed")
@@ -529,7 +529,7 @@ def test_a_loop_that_is_closed_while_it_is_looked_up(
     release.set()
     for thread in threading.enumerate():
         if thread.name == "lookup":
-            thread.join(5)
+            thread.join(30)
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -48,7 +48,7 @@ class Bench:
                 self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
             listener.bind(("127.0.0.1", 0))
             listener.listen()
-            self.peer.settimeout(5)
+            self.peer.settimeout(30)
             self.peer.connect(listener.getsockname())
             sock, sockaddr = listener.accept()
         sock.setblocking(False)
@@ -109,7 +109,7 @@ class Bench:
 
         self.peer.setblocking(False)
         self.until(self.loop, pump, timeout=30)
-        self.peer.settimeout(5)
+        self.peer.settimeout(30)
         data = bytes(self.arrived[:size])
         del self.arrived[:size]
         return data

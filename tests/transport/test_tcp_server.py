@@ -51,7 +51,7 @@ class Bench:
             target = address.path.replace("@", "\0")
         client = socket.socket(family)
         self.clients.append(client)
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect(target)
         return client
 
@@ -73,7 +73,7 @@ class Bench:
         try:
             self.until(look)
         finally:
-            client.settimeout(5)
+            client.settimeout(30)
         return found[0]
 
     def ask(self, client: socket.socket, data: bytes = b"hello") -> bytes:
