@@ -435,7 +435,7 @@ PART = Part(
             where={"what": CHANGES, "watched": 1000},
         ),
     ),
-    rounds=7,
+    rounds=5,
     seconds=0.05,
     short_rounds=1,
     short_seconds=0.01,
