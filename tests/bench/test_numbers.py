@@ -30,6 +30,13 @@ def test_a_figure_is_written_in_its_unit() -> None:
     assert numbers.spread_text(MICROSECONDS, Spread(2e-6, 1e-6, 3e-6, 3)) == "1.00 – 3.00"
 
 
+def test_many_microseconds_are_told_in_a_larger_unit() -> None:
+    assert numbers.value_text(MICROSECONDS, 9.9e-3) == "9,900\N{NO-BREAK SPACE}µs"
+    assert numbers.value_text(MICROSECONDS, 0.047006) == "47.0\N{NO-BREAK SPACE}ms"
+    assert numbers.value_text(MICROSECONDS, 12.5) == "12.5\N{NO-BREAK SPACE}s"
+    assert numbers.value_text(MICROSECONDS, 0.047006, unit=False) == "47,006"
+
+
 def test_one_round_has_no_spread() -> None:
     assert numbers.spread_text(MICROSECONDS, Spread(2e-6, 2e-6, 2e-6, 1)) == ""
     assert numbers.ratio_spread_text(Spread(2, 2, 2, 1)) == ""

@@ -41,7 +41,9 @@ class Contender:
         if self.program and tools.find(self.program) is None:
             return f"{self.program} is not installed"
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
-        return f"there is no module {', '.join(absent)} in {sys.prefix}" if absent else ""
+        if not absent:
+            return ""
+        return f"there is no module {' nor '.join(absent)}; pip install 'yolanda[bench]' brings it"
 
     def version(self) -> str:
         """Name the version of what is measured."""

@@ -43,8 +43,8 @@ class Move:
     @property
     def words(self) -> str:
         """The two medians."""
-        old = value_text(self.figure, self.old.median, unit=False)
-        return f"{old} → {value_text(self.figure, self.new.median)}"
+        old, new = (value_text(self.figure, run.median) for run in (self.old, self.new))
+        return f"{old} → {new}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from yolanda.bench.part import Figure
 from yolanda.bench.results import Condition, Spread
 
 _UNITS = {"us": "µs"}
+_LARGER = {"us": ("ms", 1e-3), "ms": ("s", 1e-3)}
+_MANY = 10_000
+"""Of a unit of time, so many are told in a larger one."""
 _BYTES = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
 
 
@@ -37,8 +40,13 @@ def with_unit(text: str, unit: str) -> str:
 
 def value_text(figure: Figure, value: float, *, unit: bool = True) -> str:
     """Write a figure's value, which is in SI units."""
-    text = number(value * figure.scale, figure.digits)
-    return with_unit(text, unit_of(figure)) if unit else text
+    if not unit:
+        return number(value * figure.scale, figure.digits)
+    scaled, name = value * figure.scale, figure.unit
+    while name in _LARGER and abs(scaled) >= _MANY:
+        name, factor = _LARGER[name]
+        scaled *= factor
+    return with_unit(number(scaled, figure.digits), _UNITS.get(name, name))
 
 
 def spread_text(figure: Figure, found: Spread) -> str:
