@@ -34,6 +34,7 @@ def make_servers(
     handle: WorkerHandle | None,
     tls: ServerTls | None,
     observation: Observation | None = None,
+    response_class: type[HttpResponse] = HttpResponse,
 ) -> list[HttpServer]:
     """Make a server for each of ``listeners``, all in ``loop``; they are not started.
 
@@ -42,7 +43,8 @@ def make_servers(
 
     - ``handle``: of a worker process, which shares its sockets with others;
     - ``tls``: what `make_tls` has returned;
-    - ``observation``: who is told of what they do, and answers probes before ``handler``.
+    - ``observation``: who is told of what they do, and answers probes before ``handler``;
+    - ``response_class``: what ``handler`` answers with.
     """
     on_exchange = None
     if observation is not None:
@@ -54,6 +56,7 @@ def make_servers(
             handler,
             loop=loop,
             streaming=True,
+            response_class=response_class,
             limits=limits_of(config),
             server_name="Yolanda" if config.server_header else "",
             on_exchange=on_exchange,

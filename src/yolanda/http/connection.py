@@ -37,6 +37,7 @@ class HttpContext:
     parsers: SharedParsers
     encoder: ResponseEncoder
     on_exchange: ExchangeObserver | None = None
+    response_class: type[HttpResponse] = HttpResponse
 
 
 class HttpConnection:
@@ -66,6 +67,7 @@ class HttpConnection:
         "_recorder",
         "_request",
         "_response",
+        "_response_class",
         "_since",
         "_streaming",
         "_upgraded",
@@ -75,6 +77,7 @@ class HttpConnection:
     def __init__(self, connection: TcpConnection, context: HttpContext) -> None:
         self.connection = connection
         self._handler = context.handler
+        self._response_class = context.response_class
         self._limits = context.limits
         self._streaming = context.streaming
         self._encoder = context.encoder
@@ -249,7 +252,7 @@ class HttpConnection:
 
     def _serve(self, request: HttpRequest) -> None:
         """Call the handler, and send its response unless it wants to finish it later."""
-        response = HttpResponse()
+        response = self._response_class()
         response.http_connection = self
         response.request = request
         try:

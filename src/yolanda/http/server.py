@@ -12,6 +12,7 @@ from yolanda.http.codec import ResponseEncoder, SharedParsers
 from yolanda.http.connection import HttpConnection, HttpContext, HttpHandler
 from yolanda.http.exchange_recorder import ExchangeObserver
 from yolanda.http.limits import HttpLimits
+from yolanda.http.response import HttpResponse
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.thread_pool import Choice
 from yolanda.transport.shared_load import ProcessLoad
@@ -34,7 +35,9 @@ class HttpServer(TcpServer):
     - ``limits``: what a client may ask for, see `HttpLimits`;
     - ``server_name``: the Server field; empty for none;
     - ``on_exchange(request, response, sent, seconds, complete)``: called at the end of each
-      exchange, in the thread of its connection's loop; what it raises is logged.
+      exchange, in the thread of its connection's loop; what it raises is logged;
+    - ``response_class``: what a handler is given to answer with, made without arguments; for
+      gateways that keep more of an exchange than the server does.
 
     An exchange ends when the kernel has taken the last byte of its response, or the connection is
     closed before (``complete`` is false then).  ``sent`` is what of the body was taken, ``seconds``
@@ -56,6 +59,7 @@ class HttpServer(TcpServer):
         limits: HttpLimits | None = None,
         server_name: str = "Yolanda",
         on_exchange: ExchangeObserver | None = None,
+        response_class: type[HttpResponse] = HttpResponse,
         threads: int | Literal["auto"] = 0,
         choice: Choice = "round-robin",
         dispatcher: str = "auto",
@@ -74,7 +78,13 @@ class HttpServer(TcpServer):
             loop = EventLoop(dispatcher)
         self._limits = limits or HttpLimits()
         self._make_context = functools.partial(
-            _make_context, handler, self._limits, streaming, server_name, on_exchange
+            _make_context,
+            handler,
+            self._limits,
+            streaming,
+            server_name,
+            on_exchange,
+            response_class,
         )
         self._contexts: dict[EventLoop, HttpContext] = {}
         try:
@@ -143,9 +153,11 @@ def _make_context(
     streaming: bool,
     server_name: str,
     on_exchange: ExchangeObserver | None,
+    response_class: type[HttpResponse] = HttpResponse,
 ) -> HttpContext:
     encoder = ResponseEncoder(server_name)
     call = vars(type(handler)).get("__call__")
     if isinstance(call, FunctionType):
         handler = call.__get__(handler)  # is called without a detour through the type
-    return HttpContext(handler, limits, streaming, SharedParsers(limits), encoder, on_exchange)
+    parsers = SharedParsers(limits)
+    return HttpContext(handler, limits, streaming, parsers, encoder, on_exchange, response_class)

@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
 from yolanda.apps.asgi.handler import AsgiHandler
+from yolanda.apps.asgi.http import HttpExchange
 from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.apps.asgi.websocket import WebSocketHandler, websocket_options
 from yolanda.http import HttpServer
@@ -162,7 +163,14 @@ class Served:
         )
         with EventLoop("epoll") as loop:
             self.outer.add_reader(loop.fileno(), loop.run_once, 0)
-            self.server = HttpServer("127.0.0.1:0", handler, loop=loop, streaming=True, **options)
+            self.server = HttpServer(
+                "127.0.0.1:0",
+                handler,
+                loop=loop,
+                streaming=True,
+                response_class=HttpExchange,
+                **options,
+            )
             self.server.start()
             self._ready.set()
             await self._end.wait()

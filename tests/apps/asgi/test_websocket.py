@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
 from yolanda.apps.asgi.handler import AsgiHandler
+from yolanda.apps.asgi.http import HttpExchange
 from yolanda.apps.asgi.interface import HIGH_WATER, ClientDisconnected
 from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.http import HttpServer
@@ -738,6 +739,7 @@ def test_without_the_library_it_is_a_request_like_others(loop_factory, caplog):
                 AsgiHandler(app, runner, ScopeMaker()),
                 loop=loop,
                 streaming=True,
+                response_class=HttpExchange,
             )
             server.start()
             answer = await asyncio.wait_for(ask(server.address.port), PATIENCE)

@@ -16,7 +16,9 @@ log = logging.getLogger("yolanda.asgi")
 
 
 class AsgiHandler:
-    """Calls ``application`` for each request.  Give it to an `HttpServer` with ``streaming=True``.
+    """Calls ``application`` for each request.
+
+    Give it to an `HttpServer` with ``streaming=True`` and ``response_class=HttpExchange``.
 
     - ``runner``: of the asyncio loop in which the server's loop lives;
     - ``scopes``: what makes the scopes of requests;
@@ -51,7 +53,10 @@ class AsgiHandler:
                 self._websocket(request, response)
                 return
             self._complain(request)
-        exchange = HttpExchange(request, response, self._fields)
+        exchange: HttpExchange = response  # type: ignore[assignment]  # the server is told so
+        exchange.known = self._fields
+        if request.body_coming or request.body:
+            exchange.expect_body()
         try:
             ended = self._runner.start(
                 self._application(self._make_scope(request), exchange.receive, exchange.send),
@@ -61,7 +66,7 @@ class AsgiHandler:
             exchange.ended(error)
         else:
             if not ended:
-                exchange.defer()
+                exchange.follow()
             elif exchange.stage is not COMPLETE:
                 exchange.ended(None)
 

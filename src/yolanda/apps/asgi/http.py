@@ -13,7 +13,6 @@ from yolanda.apps.asgi.interface import (
     unexpected,
 )
 from yolanda.http.field_lines import FieldLines, KnownFieldLines
-from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
 
 log = logging.getLogger("yolanda.asgi")
@@ -33,13 +32,20 @@ _OVER = (COMPLETE, _LOST)
 _STATUSES = frozenset(range(200, 600))
 
 
-class HttpExchange(Exchange):
-    """A request, as the application receives it, and the response that it sends.
+class HttpExchange(HttpResponse, Exchange):
+    """The response to a request, as an application sends it, and what it receives meanwhile.
 
-    It belongs to the thread of its connection's loop, which is also the application's.
+    The server makes it (``HttpServer(response_class=HttpExchange)``), since one object for a
+    request costs less than two.  It belongs to the thread of its connection's loop, which is also
+    the application's.
     """
 
+    known: KnownFieldLines
+    """Where its fields are found again; to be set before the application is called."""
+
     # The class's until something else is so: most exchanges are over before much happens.
+    stage = _START
+    """How far it is: `COMPLETE`, or a word for what has to be sent next."""
     _trailers = b""
     _peer_done = False  # the client sends no more, and may be gone
     _body_ended = True
@@ -48,20 +54,15 @@ class HttpExchange(Exchange):
     _arrived_size = 0
     _paused = False  # so much of it has arrived that no more is read
 
-    def __init__(
-        self, request: HttpRequest, response: HttpResponse, known: KnownFieldLines
-    ) -> None:
-        self._request = request
-        self._response = response
-        self._known = known
-        self.stage = _START
-        """How far its response is: `COMPLETE`, or a word for what has to be sent next."""
+    def expect_body(self) -> None:
+        """The request has a body, of which something may still come."""
+        request = self.request
         if request.body_coming:
             self._body_ended = False
             self._arrived = deque()
             request.on_body = self._handle_body
             request.holds_continue = request.expects_continue
-        elif request.body:
+        else:
             self._arrived = deque((request.body,))
 
     # ---- the application's side ----------------------------------------------------------
@@ -87,10 +88,10 @@ class HttpExchange(Exchange):
             if self._body_ended and not self._body_told:
                 self._body_told = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            if self._request.holds_continue:
-                self._request.holds_continue = False
+            if self.request.holds_continue:
+                self.request.holds_continue = False
                 self._look_at_the_clock()
-                self._request.send_continue()
+                self.request.send_continue()
             await self._change()
 
     async def wait_for_end(self) -> None:
@@ -106,20 +107,19 @@ class HttpExchange(Exchange):
         """
         stage = self.stage
         kind = message["type"]
-        response = self._response
         if stage is _START and kind == "http.response.start":
             status = message["status"]
             if status not in _STATUSES:
                 raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")
-            response.status = status
+            self.status = status
             key = tuple(message["headers"]) if "headers" in message else ()
             try:
-                fields = self._known[key]
+                fields = self.known[key]
             except TypeError:
-                fields = self._known.of_lists(key)
-            response.field_lines = fields
+                fields = self.known.of_lists(key)
+            self.field_lines = fields
             if fields.close:
-                response.close = True
+                self.close = True
             trailing = "trailers" in message and message["trailers"]
             self.stage = _BODY_AND_TRAILERS if trailing else _BODY
         elif stage is _BODY and kind == "http.response.body":
@@ -131,74 +131,75 @@ class HttpExchange(Exchange):
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if type(body) is not bytes:
                 body = as_bytes(body)
-            length = response.field_lines.content_length  # type: ignore[union-attr]
-            if length is not None and length != len(body) and not response.has_no_body:
+            length = self.field_lines.content_length  # type: ignore[union-attr]
+            if length is not None and length != len(body) and not self.has_no_body:
                 raise RuntimeError(f"a body of {len(body)} bytes, whose Content-Length is {length}")
-            response.body = body
+            self.body = body
             # As `_complete` does; for nearly every response there is nothing else to it.
             self.stage = COMPLETE
-            if response.deferred or self._waiters is not None:
+            if self.deferred or self._waiters is not None:
                 self._complete()
         elif kind == "http.response.body" and (stage is _MORE_BODY or stage is _BODY_AND_TRAILERS):
             await self._send_piece(message.get("body", b""), message.get("more_body", False))
         elif kind == "http.response.pathsend" and stage is _BODY:
-            response.file(message["path"])
+            self.file(message["path"])
             self._complete()
         elif kind == "http.response.trailers" and stage is _TRAILERS:
             self._trailers += FieldLines(message.get("headers", ())).lines
             if not message.get("more_trailers", False):
-                response.trailers = self._trailers
+                self.trailers = self._trailers
                 self._complete()
         elif stage is _LOST:
-            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
+            raise ClientDisconnected(f"the client of {self.request.summary} is gone")
         else:
             raise unexpected(stage, kind)
 
     # ---- the server's side ---------------------------------------------------------------
 
-    def defer(self) -> None:
+    def follow(self) -> None:
         """The application waits for something: the response, if there is none, comes later."""
-        self._request.on_disconnect = self._handle_disconnect
-        self._request.on_half_close = self._handle_half_close
-        self._response.on_drain = self._wake
+        self.request.on_disconnect = self._handle_disconnect
+        self.request.on_half_close = self._handle_half_close
+        self.on_drain = self._wake
         if self.stage is not COMPLETE:
-            self._response.defer()
+            self.defer()
 
     def ended(self, error: BaseException | None) -> None:
         """The application has returned or raised.  (`Outcome`)"""
-        response = self._response
+        request = self.request
+        # They refer to this exchange, which refers to the request.
+        request.on_body = request.on_disconnect = request.on_half_close = self.on_drain = None
         if error is not None and not isinstance(error, asyncio.CancelledError | ClientDisconnected):
-            log.error("the application raised for %s", self._request.summary, exc_info=error)
+            log.error("the application raised for %s", request.summary, exc_info=error)
         if self.stage in _OVER:
             return
         if error is None:
             log.error(
                 "the application returned before its response to %s was complete",
-                self._request.summary,
+                request.summary,
             )
         self.stage = COMPLETE
         self._wake()
         self._look_at_the_clock()
-        if response.started:
-            response.http_connection.connection.abort()  # it must not be taken for the whole
+        if self.started:
+            self.http_connection.connection.abort()  # it must not be taken for the whole
         else:
-            response.field_lines = None
-            response.body = None
-            response.status = 500
-            response.close = True
-            if response.deferred:
-                response.finish()
+            self.field_lines = None
+            self.body = None
+            self.status = 500
+            self.close = True
+            if self.deferred:
+                self.finish()
 
     # ---- sending -------------------------------------------------------------------------
 
     async def _send_piece(self, body: bytes, more: bool) -> None:
-        response = self._response
         body = as_bytes(body)
-        if not response.deferred:
-            response.defer()
-        connection = response.http_connection.connection
+        if not self.deferred:
+            self.defer()
+        connection = self.http_connection.connection
         connection.loop.look_at_the_clock()
-        response.http_connection.write(response, body)
+        self.http_connection.write(self, body)
         if not more:
             if self.stage is _MORE_BODY:
                 self._complete()
@@ -210,20 +211,19 @@ class HttpExchange(Exchange):
         # Its hook comes when this step is over, and an application may make it without end.
         if self.stage is _LOST or connection.closed:
             self.stage = _LOST
-            raise ClientDisconnected(f"the client of {self._request.summary} is gone")
+            raise ClientDisconnected(f"the client of {self.request.summary} is gone")
 
     def _complete(self) -> None:
         """All of the response is known: send it, now or when the application's step is over."""
         self.stage = COMPLETE
         if self._waiters is not None:
             self._wake()
-        response = self._response
-        if response.deferred:
+        if self.deferred:
             self._look_at_the_clock()
-            response.http_connection.finish(response)
+            self.http_connection.finish(self)
 
     def _look_at_the_clock(self) -> None:
-        self._response.http_connection.connection.loop.look_at_the_clock()
+        self.http_connection.connection.loop.look_at_the_clock()
 
     # ---- what happens meanwhile ----------------------------------------------------------
 
@@ -236,7 +236,7 @@ class HttpExchange(Exchange):
             self._arrived_size += len(piece)
             if self._arrived_size > HIGH_WATER and not self._paused:
                 self._paused = True
-                self._request.pause()
+                self.request.pause()
         else:
             self._body_ended = True
         self._wake()
@@ -244,7 +244,7 @@ class HttpExchange(Exchange):
     def _resume(self) -> None:
         self._paused = False
         self._look_at_the_clock()
-        self._request.resume()
+        self.request.resume()
 
     def _handle_disconnect(self) -> None:
         if self.stage is not COMPLETE:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from yolanda.address import BoundSocket
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
 from yolanda.apps.asgi.handler import AsgiHandler
+from yolanda.apps.asgi.http import HttpExchange
 from yolanda.apps.asgi.interface import AsgiApplication
 from yolanda.apps.asgi.lifespan import Lifespan, LifespanFailed
 from yolanda.apps.asgi.scope import ScopeMaker
@@ -128,6 +129,7 @@ class _Service:
                     self._handle,
                     self._tls,
                     observation,
+                    HttpExchange,
                 )
                 if not control.stopping:  # a signal may have come during the start
                     for server in self._servers:

@@ -168,13 +168,13 @@ class WebSocketExchange(Exchange):
         elif kind == "websocket.close":
             self._refuse(403)
         elif kind == "websocket.http.response.start":
-            denial = HttpExchange(
-                self._handshake.request, self._handshake.response, KnownFieldLines(self._fields)
-            )
+            denial = self._handshake.response
+            assert isinstance(denial, HttpExchange)
+            denial.known = KnownFieldLines(self._fields)
             await self._deny(denial, message)
             self._denial = denial
             self._stage = _REST_OF_DENIAL
-            denial.defer()
+            denial.follow()
             self._wake()  # from now on it is the denial that knows whether the client is there
         else:
             raise unexpected(self._stage, kind)
