@@ -141,7 +141,7 @@ def test_the_page_is_that_of_the_course() -> None:
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = Contender("nothing", peers.script("nothing.py"), ("json", "there_is_none"))
-    assert nothing.missing().startswith("there is no module there_is_none in ")
+    assert nothing.missing().startswith("there is no module there_is_none; pip install ")
     assert Contender("none", nothing.command, program="no-such").missing() == (
         "no-such is not installed"
     )
