@@ -19,8 +19,10 @@ class RequestLine:
         self.method = method
         self.target = target
         self.version = version
-        self.raw_path = _path_of(target)
-        self.path = unquote(self.raw_path)
+        self.raw_path = raw_path = (
+            target.partition("?")[0] if target[0] == "/" else _path_of(target)
+        )
+        self.path = unquote(raw_path) if "%" in raw_path else raw_path
         self.ordinary = method != "HEAD" and target != "*"
         """Whether its response may have a body, and is the handler's."""
         self.persistent = version == "HTTP/1.1"
@@ -181,7 +183,7 @@ class HttpRequest:
 
 
 def _path_of(target: str) -> str:
-    if target[0] != "/" and "://" in target:  # absolute-form (RFC 9112, section 3.2.2)
+    if "://" in target:  # absolute-form (RFC 9112, section 3.2.2)
         rest = target.partition("://")[2]
         authority = rest.partition("/")[0].partition("?")[0]
         target = rest[len(authority) :]
