@@ -602,6 +602,12 @@ PART = Part(
             "yolanda-http",
             "of memory for each of 10,000 idle HTTP connections",
         ),
+        Headline(
+            "memory_each",
+            {**_IDLE, "connections": 1_000},
+            "yolanda-http",
+            "of memory for each of 1,000 idle HTTP connections",
+        ),
     ),
     rounds=2,
     seconds=1.0,

@@ -56,16 +56,15 @@ def moves_grid(part: PartMoves) -> Grid:
 def medians_grid(part: PartMoves) -> Grid:
     """Return how each figure of a part moved on the whole."""
     medians = part.medians()
-    columns = [(1, "Yolanda"), (2, "others")]
-    columns = [(n, name) for n, name in columns if any(row[n] is not None for row in medians)]
-    if len(columns) == 1:
-        columns = [(columns[0][0], "all")]
-    rows = [Row(row[0].title, [_change_cell(row[n]) for n, _ in columns]) for row in medians]
-    return Grid("The median of all changes", ["", *(name for _, name in columns)], rows)
-
-
-def _change_cell(change: object) -> Cell:
-    return Cell(percent_text(change) if isinstance(change, float) else "")
+    ours = any(own is not None for _, own, _ in medians)
+    others = any(other is not None for _, _, other in medians)
+    head = ["Yolanda", "others"] if ours and others else ["all"]
+    rows = []
+    for figure, own, other in medians:
+        changes = [own, other] if ours and others else [own if ours else other]
+        texts = ["" if change is None else percent_text(change) for change in changes]
+        rows.append(Row(figure.title, [Cell(text) for text in texts]))
+    return Grid("The median of all changes", ["", *head], rows)
 
 
 def _figure_grid(part: Part, table: Table, points: list[Point], title: str) -> Grid:
