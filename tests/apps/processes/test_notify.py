@@ -10,7 +10,7 @@ import pytest
 
 from yolanda.apps.processes.notify import Notifier, activated_sockets
 
-from .conftest import PATIENCE, PROGRAM, Served, get
+from ..conftest import PATIENCE, PROGRAM, Served, get
 
 Start = Callable[..., Served]
 

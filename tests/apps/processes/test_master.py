@@ -9,7 +9,7 @@ import pytest
 
 from yolanda.apps.processes.master import Master
 
-from .conftest import Client, Load, Served, alive, get, wait_until
+from ..conftest import Client, Load, Served, alive, get, wait_until
 
 Start = Callable[..., Served]
 

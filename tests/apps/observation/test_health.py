@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
+from ..conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
 
 Serve = Callable[..., Service]
 

@@ -6,7 +6,7 @@ import pytest
 
 from yolanda.apps.processes.control import RequestLimit
 
-from .conftest import Client, Served, get, wait_until
+from ..conftest import Client, Served, get, wait_until
 
 INT, QUIT, TERM = signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 

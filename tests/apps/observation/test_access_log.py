@@ -15,7 +15,7 @@ import pytest
 
 from yolanda.apps.observation.log_writer import HELD, LogWriter, open_log
 
-from .conftest import PATIENCE, Client, Load, Service, get, wait_until
+from ..conftest import PATIENCE, Client, Load, Service, get, wait_until
 
 Serve = Callable[..., Service]
 

@@ -8,7 +8,7 @@ import pytest
 
 from yolanda.apps.processes.reload import SourceFiles, has_watchfiles
 
-from .conftest import Client, Served, alive, get, wait_until
+from ..conftest import Client, Served, alive, get, wait_until
 
 PROGRAM = Path(__file__).parent / "reload_program.py"
 

@@ -26,7 +26,7 @@ from yolanda.apps.observation.board import (
     counts_of,
 )
 
-from .conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
+from ..conftest import PATIENCE, Client, Load, Service, alive, get, wait_until
 
 Serve = Callable[..., Service]
 
