@@ -79,6 +79,20 @@ def run_until() -> RunUntil:
     return _run_until
 
 
+def wait_until(condition: Callable[[], object], timeout: float = 40.0) -> None:
+    """Wait until something is true that no event tells of."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout} seconds"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until a condition is true that no event tells of."""
+    return wait_until
+
+
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     """Programs as real processes, killed in the end."""

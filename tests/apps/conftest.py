@@ -16,16 +16,10 @@ from typing import Any
 
 import pytest
 
+from ..conftest import wait_until
+
 PATIENCE = 40.0  # seconds after which a test that waits for something has failed
 PROGRAM = Path(__file__).parent / "served_program.py"
-
-
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for something that nothing announces."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:

@@ -4,7 +4,6 @@ import contextlib
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -240,14 +239,6 @@ class Served:
         assert not self._thread.is_alive()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until something is true that no event tells of."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.002)
-
-
 @pytest.fixture
 def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., Served]]:
     """Start servers: ``serve(handler, **options)``."""
@@ -261,9 +252,3 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., Served]]:
     yield start
     for served in started:
         served.stop()
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Wait until a condition is true."""
-    return wait_until

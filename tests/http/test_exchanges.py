@@ -12,7 +12,8 @@ import pytest
 from yolanda.http import HttpLimits, HttpRequest, HttpResponse
 from yolanda.transport.tcp_connection import TcpConnection
 
-from .conftest import Served, wait_until
+from ..conftest import wait_until
+from .conftest import Served
 
 LARGE = 8 << 20  # more than the kernel takes for a client that does not read
 

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +12,8 @@ import pytest
 from yolanda.http import HttpRequest, HttpResponse, HttpServer
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.websocket import WebSocket, WebSocketOptions, accept_websocket
+
+from ..conftest import wait_until
 
 PATIENCE = 20.0  # seconds after which a test that waits for something has failed
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -237,14 +238,6 @@ class Served:
         assert not self._thread.is_alive()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until something is true that no event tells of."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.002)
-
-
 Serve = Callable[..., Served]
 
 
@@ -261,12 +254,6 @@ def serve() -> Iterator[Serve]:
     yield start
     for served in started:
         served.stop()
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Wait until a condition is true."""
-    return wait_until
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import logging
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -234,20 +233,6 @@ def _cut_off(websocket: ClientConnection) -> None:
     """Let nobody wait for a server that does not read."""
     with contextlib.suppress(OSError):
         websocket.socket.shutdown(socket.SHUT_RDWR)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until something is true that no event tells of."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.002)
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Wait until a condition is true."""
-    return wait_until
 
 
 @pytest.fixture(scope="session")
