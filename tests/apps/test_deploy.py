@@ -306,6 +306,9 @@ def test_haproxy_turns_to_the_other_before_one_ends(serve_app: Serve, haproxy: H
         one.send(signal.SIGTERM)
         one.expect("not ready any more")
         haproxy.expect("Server app/one is DOWN")
+        load.more(50)  # by the other, while what this one has begun comes to its end
+        idle = "yolanda_http_requests_in_flight 0.0\n"
+        wait_until(lambda: idle in get(haproxy.metrics_one, "/metrics"))
         one.send(signal.SIGQUIT)
         assert one.wait() == 0
         load.more(50)
