@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.bench import c10k, kernel_memory, results
+from yolanda.bench import kernel_memory, results
 from yolanda.bench.clients import crowd
 from yolanda.bench.clients.crowd import ECHOED, Crowd
 from yolanda.bench.contenders import Contender
 from yolanda.bench.part import Missing, Settings
+from yolanda.bench.parts import c10k
 from yolanda.bench.results import PartResult
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from yolanda.bench import dispatchers, results
-from yolanda.bench.dispatchers import CHANGES, KERNEL, LOOP, PART, TURNS
+from yolanda.bench import results
 from yolanda.bench.part import Progress, Settings
+from yolanda.bench.parts import dispatchers
+from yolanda.bench.parts.dispatchers import CHANGES, KERNEL, LOOP, PART, TURNS
 from yolanda.bench.probe import Probe
 from yolanda.bench.results import PartResult
 from yolanda.bench.watching import RESERVE

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from yolanda.bench import hot_path, hot_path_steps, tools, wrk
+from yolanda.bench import tools, wrk
 from yolanda.bench.part import Settings
+from yolanda.bench.parts import hot_path, hot_path_steps
 from yolanda.bench.results import PartResult
 from yolanda.http import HttpLimits
 from yolanda.http.codec import RequestDecoder, SharedParsers

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from yolanda.bench import memory, model_run, processes, switches
+from yolanda.bench import memory, processes, switches
 from yolanda.bench.contenders import Contender
 from yolanda.bench.contenders import running as running_server
-from yolanda.bench.model_run import Cores, ModelRun, started
-from yolanda.bench.models import MODELS, model
+from yolanda.bench.parts import model_run
+from yolanda.bench.parts.model_run import Cores, ModelRun, started
+from yolanda.bench.parts.models import MODELS, model
 from yolanda.bench.probe import ProbeError
 from yolanda.bench.servers.model_blocking import THREADS
 from yolanda.bench.servers.model_multiplexing import SelectWaiter

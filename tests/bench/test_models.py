@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.bench import models, results
+from yolanda.bench import results
 from yolanda.bench.contenders import Contender
-from yolanda.bench.models import CONNECTIONS, FIGURES, KINDS, MODELS, PART
 from yolanda.bench.part import Settings
+from yolanda.bench.parts import models
+from yolanda.bench.parts.models import CONNECTIONS, FIGURES, KINDS, MODELS, PART
 from yolanda.bench.results import PartResult, Sample
 from yolanda.bench.servers.model_work import MUCH, NONE, WAIT
 

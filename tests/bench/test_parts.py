@@ -2,8 +2,8 @@
 
 import pytest
 
+from yolanda.bench.all_parts import PARTS
 from yolanda.bench.part import Part
-from yolanda.bench.parts import PARTS
 from yolanda.bench.results import PartResult
 
 EACH = pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])

@@ -8,24 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from yolanda.bench import (
+from yolanda.bench import contenders, idle, load, peers, processes, processor_time, tools, wrk
+from yolanda.bench.contenders import Contender, Server
+from yolanda.bench.parts import (
     applications,
-    contenders,
     http_peers,
-    idle,
-    load,
-    peers,
-    processes,
-    processor_time,
     static_files,
     tcp_peers,
     tls,
-    tools,
     websocket,
     workers,
-    wrk,
 )
-from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.results import CLIENT_BUSY, CLIENT_CPU, ERRORS, SERVER_BUSY, Sample
 from yolanda.bench.servers.pages import LARGE, PAGE
 from yolanda.programs.chapter34 import http_server01

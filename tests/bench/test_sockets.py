@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from yolanda.bench import results, sockets
+from yolanda.bench import results
 from yolanda.bench.part import Progress, Settings
+from yolanda.bench.parts import sockets
+from yolanda.bench.parts.sockets import BUFFERS, FILE, PART, PIECES, PING_PONG, SMALL, STREAM, TUNED
 from yolanda.bench.results import PartResult
-from yolanda.bench.sockets import BUFFERS, FILE, PART, PIECES, PING_PONG, SMALL, STREAM, TUNED
 
 
 def measured(progress: Progress, only: tuple[str, ...] = (), rounds: int = 1) -> PartResult:

@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from yolanda.bench import machine
+from yolanda.bench.all_parts import PARTS
 from yolanda.bench.measuring import measure_all
 from yolanda.bench.part import Part, Settings
-from yolanda.bench.parts import PARTS
 from yolanda.bench.report.build import build
 from yolanda.bench.report.comparison import compare
 from yolanda.bench.report.terminal import print_comparison, print_document

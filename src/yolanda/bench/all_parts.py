@@ -1,6 +1,7 @@
 """The parts, in the order in which they are measured and reported."""
 
-from yolanda.bench import (
+from yolanda.bench.part import Part
+from yolanda.bench.parts import (
     applications,
     c10k,
     client_check,
@@ -15,7 +16,6 @@ from yolanda.bench import (
     websocket,
     workers,
 )
-from yolanda.bench.part import Part
 
 PARTS: tuple[Part, ...] = (
     dispatchers.PART,

@@ -21,7 +21,6 @@ from pathlib import Path
 from yolanda.bench import (
     contenders,
     cores,
-    hot_path_steps,
     load,
     peers,
     processes,
@@ -32,9 +31,10 @@ from yolanda.bench import (
 )
 from yolanda.bench.clients.echo import ask_once, connect, read_group, send_group
 from yolanda.bench.contenders import Contender, Server
-from yolanda.bench.hot_path_steps import KERNEL, TOGETHER
 from yolanda.bench.load import Load
 from yolanda.bench.part import Figure, Missing, Part, Progress, Settings, Table, Where
+from yolanda.bench.parts import hot_path_steps
+from yolanda.bench.parts.hot_path_steps import KERNEL, TOGETHER
 from yolanda.bench.report.numbers import value_text
 from yolanda.bench.results import PartResult, Sample, spread
 from yolanda.bench.rounds import Entry
@@ -217,7 +217,7 @@ def read_strace(text: str) -> Counter[str]:
 
 
 def _measure_steps(seconds: float, result: PartResult) -> None:
-    command = [sys.executable, "-m", "yolanda.bench.hot_path_steps", str(seconds)]
+    command = [sys.executable, "-m", "yolanda.bench.parts.hot_path_steps", str(seconds)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + STEPS_PATIENCE
     )

@@ -1,4 +1,4 @@
-"""What each step of a request costs: ``python -m yolanda.bench.hot_path_steps SECONDS``.
+"""What each step of a request costs: ``python -m yolanda.bench.parts.hot_path_steps SECONDS``.
 
 The objects of a real server are used, in this process and without a profiler.  Their steps are
 called again and again, each by itself, with what it gets from the step before; the whole turn of
@@ -35,7 +35,7 @@ REPEATS = 256  # of a step, in one measurement
 
 def browser_request() -> bytes:
     """Return the request of ``browser.lua``."""
-    script = Path(__file__).with_name("clients") / "browser.lua"
+    script = Path(__file__).parents[1] / "clients" / "browser.lua"
     fields = re.findall(r'^  "([A-Z].*: .*)",$', script.read_text(), re.MULTILINE)
     return "\r\n".join(["GET / HTTP/1.1", *fields, "", ""]).encode()
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from yolanda.bench import cores, descriptors
 from yolanda.bench.contenders import Contender
-from yolanda.bench.model_findings import SOME_CONNECTIONS, findings
-from yolanda.bench.model_run import Cores, started
 from yolanda.bench.part import Figure, Headline, Missing, Part, Plot, Progress, Settings, Table
+from yolanda.bench.parts.model_findings import SOME_CONNECTIONS, findings
+from yolanda.bench.parts.model_run import Cores, started
 from yolanda.bench.probe import ProbeError
 from yolanda.bench.results import CLIENT_BUSY, CLIENT_CPU, Condition, PartResult, Point
 from yolanda.bench.servers import model_blocking, model_multiplexing, model_reactors
