@@ -187,9 +187,14 @@ class Actor:
         Python runs a signal's handler between two instructions, or when a call is interrupted.  For
         one that comes in the instant before a call blocks that is after the call, perhaps never.
         """
-        deadline = time.monotonic() + _LONGEST_SPURT
-        while time.monotonic() < deadline and _runs(self.pid):
-            time.sleep(0.001)
+        _wait_while_running(lambda: [self.pid])
+
+    def settle(self) -> None:
+        """Let each of its threads come to its next call that blocks.
+
+        One may have said a line, and another not yet done what follows from it.
+        """
+        _wait_while_running(lambda: _threads_of(self.pid))
 
     def _signal(self, number: signal.Signals, shown: str) -> None:
         if not self.running:
@@ -232,8 +237,21 @@ class Actor:
                     continue  # what was typed and never read
 
 
+def _wait_while_running(threads: Callable[[], list[int]]) -> None:
+    deadline = time.monotonic() + _LONGEST_SPURT
+    while time.monotonic() < deadline and any(map(_runs, threads())):
+        time.sleep(0.001)
+
+
+def _threads_of(pid: int) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
 def _runs(pid: int) -> bool:
-    """Whether a process is running or ready to; no where the system does not tell."""
+    """Whether a thread is running or ready to; no where the system does not tell."""
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] == "R"

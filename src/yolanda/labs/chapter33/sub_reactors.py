@@ -48,6 +48,7 @@ def hand_out(stage: Stage, choice: str) -> tuple[int, int]:
             client.close()
             server.expect("connection closed .*, Thread-1 has")
             has[name] -= 1
+    server.settle()  # the main reactor has to hear of it from Thread-1 before it chooses
     for _ in range(4):
         connect()
     return has["Thread-1"], has["Thread-2"]
