@@ -336,6 +336,19 @@ def test_many_different_lines_and_hosts_do_not_pile_up() -> None:
     assert len(shared.host_fields) <= 1024
 
 
+def test_what_comes_once_is_not_kept_and_drives_out_nothing() -> None:
+    shared = SharedParsers(HttpLimits())
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    for _ in range(2):
+        Feed(shared=shared).feed(head)
+    lines, blocks = dict(shared.request_lines), dict(shared.field_blocks)
+    assert len(lines) == len(blocks) == 1
+    for number in range(5000):
+        Feed(shared=shared).feed(b"GET /%d HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % (number, number))
+    assert shared.request_lines == lines
+    assert shared.field_blocks == blocks
+
+
 LINES = [
     b"GET / HTTP/1.1",
     b"GET /two?q HTTP/1.1",

@@ -56,6 +56,7 @@ _LONGEST_KNOWN = 256  # bytes of a line
 _LONGEST_KNOWN_BLOCK = 2048
 _LONGEST_KNOWN_HEAD = _LONGEST_KNOWN + 2 + _LONGEST_KNOWN_BLOCK
 _KNOWN_HEADS = 1024
+_MARKS = 2048  # of lines and blocks that have come once
 
 
 class Parser:
@@ -97,8 +98,8 @@ class SharedParsers:
     """
 
     __slots__ = (
-        "field_blocks", "host_fields", "limits", "longest_block", "parser", "request_lines",
-        "size_to_check",
+        "_marks", "field_blocks", "host_fields", "limits", "longest_block", "parser",
+        "request_lines", "size_to_check",
     )  # fmt: skip
 
     def __init__(self, limits: HttpLimits) -> None:
@@ -116,6 +117,19 @@ class SharedParsers:
         self.field_blocks: dict[bytes, FieldBlock] = {}
         """Of requests of HTTP/1.1 that have no body and offer no upgrade."""
         self.host_fields: set[bytes] = set()
+        self._marks = [0] * _MARKS
+
+    def has_met(self, piece: bytes) -> bool:
+        """Whether ``piece`` has come before, not long ago; from now on it has.
+
+        What comes once is not worth keeping, and would drive out what comes again.
+        """
+        mark = hash(piece)
+        place = mark % _MARKS
+        if self._marks[place] == mark:
+            return True
+        self._marks[place] = mark
+        return False
 
 
 class RequestDecoder:
@@ -234,6 +248,7 @@ class RequestDecoder:
             and not upgrade_offered
             and line.persistent
             and len(fields.raw) <= shared.longest_block
+            and shared.has_met(fields.raw)
         ):
             if len(shared.field_blocks) >= _KNOWN_LINES:
                 shared.field_blocks.clear()
@@ -295,7 +310,11 @@ class RequestDecoder:
             _check_target(method, target, head)
         line = RequestLine(method, target, version)
         shared = self._shared
-        if len(text) <= _LONGEST_KNOWN and target[0] == "/":  # others are compared with their Host
+        if (
+            target[0] == "/"  # others are compared with their Host
+            and len(text) <= _LONGEST_KNOWN
+            and shared.has_met(text)
+        ):
             if len(shared.request_lines) >= _KNOWN_LINES:
                 shared.request_lines.clear()
             shared.request_lines[text] = line
