@@ -39,15 +39,23 @@ class FieldBlock:
     same share this object, as far as they were kept; so what was found out once holds for all.
     """
 
-    __slots__ = ("keep_alive", "pairs", "raw")
+    __slots__ = ("_says_forwarded", "keep_alive", "pairs", "raw")
 
     def __init__(self, raw: bytes, keep_alive: bool) -> None:
         self.raw = raw
         """The lines, as they came."""
         self.keep_alive = keep_alive
         """Whether they leave a connection of HTTP/1.1 open."""
+        self._says_forwarded: bool | None = None
         self.pairs: list[tuple[bytes, bytes]] | None = None
         """Name, in lower case, and value of each, if somebody has taken the lines apart."""
+
+    @property
+    def says_forwarded(self) -> bool:
+        """Whether a proxy may have said in them for whom it asks; see `TrustedProxies`."""
+        if self._says_forwarded is None:
+            self._says_forwarded = b"forwarded" in self.raw.lower()
+        return self._says_forwarded
 
 
 _NO_FIELDS = FieldBlock(b"\r\n", keep_alive=False)

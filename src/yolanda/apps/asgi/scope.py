@@ -69,7 +69,7 @@ class ScopeMaker:
             ends = connection.context = self._look_at_ends(connection)
         scope["client"], scope["server"], by_proxy = ends
         scope["state"] = self._state.copy()
-        if by_proxy and b"forwarded" in request.head.lower():
+        if by_proxy and fields.says_forwarded:
             self._correct(scope, request)
         return scope
 
