@@ -17,6 +17,8 @@ from yolanda.bench.part import Missing, Settings
 from yolanda.bench.parts import c10k
 from yolanda.bench.results import PartResult
 
+from .conftest import KeptProgress
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 MIB = 1 << 20
@@ -218,27 +220,11 @@ def test_with_too_little_there_is_nothing_to_measure(limit: int, room: int) -> N
 # ---- the part --------------------------------------------------------------------------------
 
 
-class Watcher:
-    def __init__(self) -> None:
-        self.steps = 0
-        self.begun: list[str] = []
-        self.notes: list[str] = []
-
-    def expect(self, steps: int) -> None:
-        self.steps = steps
-
-    def advance(self, text: str) -> None:
-        self.begun.append(text)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 def measured(
     monkeypatch: pytest.MonkeyPatch, *only: str, crowd: int = 60
-) -> tuple[PartResult, Watcher]:
+) -> tuple[PartResult, KeptProgress]:
     monkeypatch.setattr(c10k, "SHORT_CROWDS", (crowd,))
-    result, watcher = PartResult(c10k.PART.name), Watcher()
+    result, watcher = PartResult(c10k.PART.name), KeptProgress()
     settings = Settings(short=True, rounds=1, seconds=0.1, only=only, install=False)
     c10k.PART.measure(settings, watcher, result)
     return result, watcher
@@ -250,7 +236,7 @@ def test_every_contender_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     present = set(result.versions)
     assert {"yolanda", "yolanda-2-reactors", "yolanda-http", "asyncio", "threads"} <= present
     assert {point.contender for point in result.points} == present
-    assert len(watcher.begun) == watcher.steps == 3 * len(present)
+    assert len(watcher.steps) == watcher.expected == 3 * len(present)
     for name in present:
         idle = result.find(name, {"speaking": "nobody speaks", "connections": 60})
         spoken = result.find(name, {"speaking": "1 in 10 speaks", "connections": 60})
@@ -306,7 +292,7 @@ def test_who_closes_connections_gives_up_in_words(
     assert "of 60 it serves " in point.failure
     assert "it closes connections; no more than 5" in point.failure
     assert watcher.notes[0].startswith("threads gave up: of 60 it serves ")
-    assert len(watcher.begun) == watcher.steps
+    assert len(watcher.steps) == watcher.expected
     well = result.find("yolanda", {"speaking": "1 in 10 speaks"})
     assert well is not None
     assert well.samples

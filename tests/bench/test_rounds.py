@@ -13,26 +13,12 @@ from yolanda.bench.part import Figure, Missing, Settings
 from yolanda.bench.results import PartResult, Sample
 from yolanda.bench.rounds import Entry
 
+from .conftest import KeptProgress
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pins processes")
 
 LISTEN = "import socket, sys\nwith socket.create_server(('127.0.0.1', int(sys.argv[1]))) as s:\n"
 SERVE = f"{LISTEN}    while True: s.accept()[0].close()\n"
-
-
-class Watcher:
-    def __init__(self) -> None:
-        self.expected = 0
-        self.steps: list[str] = []
-        self.notes: list[str] = []
-
-    def expect(self, steps: int) -> None:
-        self.expected = steps
-
-    def advance(self, text: str) -> None:
-        self.steps.append(text)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def contender(name: str, program: str = SERVE, modules: tuple[str, ...] = ()) -> Contender:
@@ -43,8 +29,8 @@ def load(name: str, run: Callable[[Server, float], Sample]) -> Load:
     return Load({"load": name}, run)
 
 
-def measure(*entries: Entry, **settings: object) -> tuple[PartResult, Watcher]:
-    result, watcher = PartResult("test"), Watcher()
+def measure(*entries: Entry, **settings: object) -> tuple[PartResult, KeptProgress]:
+    result, watcher = PartResult("test"), KeptProgress()
     rounds.measure(entries, Settings(rounds=2, **settings), watcher, result)  # type: ignore[arg-type]
     return result, watcher
 

@@ -153,7 +153,7 @@ def _make_context(
     streaming: bool,
     server_name: str,
     on_exchange: ExchangeObserver | None,
-    response_class: type[HttpResponse] = HttpResponse,
+    response_class: type[HttpResponse],
 ) -> HttpContext:
     encoder = ResponseEncoder(server_name)
     call = vars(type(handler)).get("__call__")

@@ -1,7 +1,8 @@
 """What the comparison of I/O models shows, in sentences that are made of its figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from yolanda.bench.report.numbers import listed
 from yolanda.bench.results import CLIENT_BUSY, Condition, PartResult, spread
 from yolanda.bench.servers import model_blocking, model_multiplexing, model_reactors
 from yolanda.bench.servers.model_work import MUCH, NONE, SECONDS, WAIT
@@ -76,8 +77,8 @@ def _who_gives_up(figures: _Figures) -> str:
             others.append(name)
     if not words:
         return ""
-    rest = f"; all were served by {_and(others)}." if others else "."
-    return f"Of {figures.most:,} connections {_and(words)}{rest}"
+    rest = f"; all were served by {listed(others)}." if others else "."
+    return f"Of {figures.most:,} connections {listed(words)}{rest}"
 
 
 def _watching_many(figures: _Figures) -> str:
@@ -96,7 +97,7 @@ def _watching_many(figures: _Figures) -> str:
         return ""
     return (
         f"Watching costs: with more than {figures.some:,} connections, but no more messages under "
-        f"way, a message takes {_and(grown)}."
+        f"way, a message takes {listed(grown)}."
     )
 
 
@@ -110,7 +111,7 @@ def _memory(figures: _Figures) -> str:
         + (f" (and {kernel[name] / 1024:,.1f} of the kernel's)" if name in kernel else "")
         for name, value in found.items()
     ]
-    return f"Of {figures.most:,} connections each takes {_and(words)}."
+    return f"Of {figures.most:,} connections each takes {listed(words)}."
 
 
 def _taking_in(figures: _Figures) -> str:
@@ -118,7 +119,7 @@ def _taking_in(figures: _Figures) -> str:
     if not found:
         return ""
     words = [f"{value * 1e6:,.0f} µs with {name}" for name, value in found.items()]
-    return f"To connect, be accepted and answered for the first time takes {_and(words)}."
+    return f"To connect, be accepted and answered for the first time takes {listed(words)}."
 
 
 def _latency(figures: _Figures) -> str:
@@ -141,7 +142,7 @@ def _switches(figures: _Figures) -> str:
     words = [f"{value:.2f} times with {name}" for name, value in found.items()]
     return (
         f"At {figures.some:,} connections the server goes to sleep, and has to be woken, "
-        f"{_and(words)} for each message."
+        f"{listed(words)} for each message."
     )
 
 
@@ -154,7 +155,7 @@ def _handing_over(figures: _Figures) -> str:
     words = [f"{name} {value / one:.2f} times" for name, value in found.items()]
     return (
         f"Handing over costs: with nothing to do for a message, at {figures.some:,} connections "
-        f"{_and(words)} the CPU that one reactor takes."
+        f"{listed(words)} the CPU that one reactor takes."
     )
 
 
@@ -172,7 +173,7 @@ def _much_work(figures: _Figures) -> str:
     ]
     return (
         f"With {SECONDS[MUCH] * 1e3:.0f} ms of Python a message, a second core is used by "
-        f"{_and(words)}; threads take turns, because of the GIL."
+        f"{listed(words)}; threads take turns, because of the GIL."
     )
 
 
@@ -185,7 +186,7 @@ def _waiting(figures: _Figures) -> str:
     return (
         f"Where a message waits {SECONDS[WAIT] * 1e3:.0f} ms for somebody else, a thread answers "
         f"at most {1 / SECONDS[WAIT]:,.0f} a second, and several threads wait at the same time: "
-        f"at {figures.some:,} connections {_and(words)} a second."
+        f"at {figures.some:,} connections {listed(words)} a second."
     )
 
 
@@ -198,12 +199,8 @@ def _limits_of_the_client(figures: _Figures) -> str:
             limited.setdefault(where, []).append(point.contender)
     if not limited:
         return ""
-    words = [f"{_and(names)} at {where}" for where, names in limited.items()]
+    words = [f"{listed(names)} at {where}" for where, names in limited.items()]
     return (
         f"The client had no time left, so that its rate says little about the server, with "
         f"{'; '.join(words)}. The CPU a message does."
     )
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
