@@ -61,6 +61,7 @@ class HttpConnection:
         "_encoder",
         "_handler",
         "_iterator",
+        "_kept",
         "_limits",
         "_peer_done",
         "_processing",
@@ -88,6 +89,7 @@ class HttpConnection:
         self._body: list[bytes] | None = None  # pieces of what the handler is to get as a whole
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
+        self._kept = False  # the batch will be flushed
         self._processing = False
         self._discarding = False  # nobody wants the rest of the request's body
         self._peer_done = False
@@ -97,11 +99,9 @@ class HttpConnection:
         self._since = 0.0  # when the head began to come, or draining
         self._recorder: ExchangeRecorder | None = None  # there if somebody observes
         connection.protocol = self
-        if context.on_exchange is None:
-            connection.on_message = self.on_message
-        else:
+        if context.on_exchange is not None:
             self._recorder = ExchangeRecorder(connection, context.on_exchange)
-            connection.on_message = self._serve_observed
+        connection.on_message = self.on_message
         connection.on_end_of_stream = _handle_end_of_stream
         connection.on_connection_closed = _handle_closed
         connection.on_low_water = _handle_low_water
@@ -164,9 +164,15 @@ class HttpConnection:
         finally:
             self._processing = False
         decoder.request = None  # or an idle connection would keep what it was last asked
-        batch = self._batch
-        if batch:
-            connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
+        if not self._kept and (self._batch or self._recorder is not None):
+            outbox = connection.loop.outbox  # as `_keep` does
+            if outbox is None:
+                self.flush()
+            else:
+                self._kept = True
+                outbox.append(self)
+                if len(outbox) >= _MANY:
+                    connection.loop.flush()
         if self._upgraded:
             buffer.append(data[position:])
             self._hand_on()
@@ -177,12 +183,6 @@ class HttpConnection:
                 self._deadline.at(self._since + self._limits.header_timeout)
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
-
-    def _serve_observed(self, connection: TcpConnection, buffer: Buffer) -> None:
-        """`on_message` where somebody observes, so that it costs nothing where nobody does."""
-        self.on_message(connection, buffer)
-        if not self._upgraded:
-            self._settle()
 
     def _await_body(self, request: HttpRequest, here: int) -> None:
         """The head has come, and ``here`` bytes of what follows it."""
@@ -287,7 +287,7 @@ class HttpConnection:
                     self._recorder.end(response, len(body))
                 if not keep_alive:
                     self._close_gracefully()
-                elif len(body) > _LARGE or len(self._batch) >= _MANY or not self._processing:
+                elif len(body) > _LARGE or len(self._batch) >= _MANY:
                     self._send_batch()
                 return
         except Exception:
@@ -599,7 +599,7 @@ class HttpConnection:
                 self._recorder.begin_response(response)  # whose end will not be seen
             else:
                 self._recorder.end(response, response.body_sent)
-                if not self._processing:
+                if not self._processing and not self._kept:
                     self._settle()
         if not keep_alive or response.announced_close:
             self._close_gracefully()
@@ -627,12 +627,31 @@ class HttpConnection:
         """Send ``data`` now, or with what else this batch of requests brings about."""
         if self._recorder is not None:
             self._recorder.position += len(data)
-        if self._processing:
-            self._batch.append(data)
-            if len(data) > _LARGE or len(self._batch) >= _MANY:
-                self._send_batch()
-        else:
-            self.connection.send_in_loop(data)
+        self._batch.append(data)
+        if len(data) > _LARGE or len(self._batch) >= _MANY:
+            self._send_batch()
+        elif not self._processing:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Send the batch when the loop has handled all that is ready, or now if it is at rest."""
+        outbox = self.connection.loop.outbox
+        if outbox is None:
+            self.flush()
+        elif not self._kept:
+            self._kept = True
+            outbox.append(self)
+            if len(outbox) >= _MANY:
+                self.connection.loop.flush()
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        self._kept = False
+        batch = self._batch
+        if batch:
+            self.connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
+        if self._recorder is not None and not self._upgraded:
+            self._settle()
 
     def _send_batch(self) -> None:
         if self._batch:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
 from types import FrameType, TracebackType
+from typing import Protocol
 
 from yolanda.reactor.channel import Channel
 from yolanda.reactor.channel_map import ChannelMap
@@ -47,6 +48,17 @@ class LoopStatistics:
     """Channels that are being watched, the wake-up pair among them."""
     timers: int
     """Timers that are waiting."""
+
+
+class Sender(Protocol):
+    """Somebody who keeps what is to be sent until the turn of the loop is over; see `outbox`.
+
+    Many small writes right after each other cost less than the same with work in between: whoever
+    waits for the first of them is still awake when the next ones come, and need not be woken.
+    """
+
+    def flush(self) -> None:
+        """Send it."""
 
 
 class EventLoop:
@@ -89,6 +101,10 @@ class EventLoop:
         self._asleep = True  # a job must be announced by a byte: the loop waits, or is not running
         self._turn_number = 0
         self._running = False
+        self.outbox: list[Sender] | None = None
+        """In a turn: those who have something to send when what is ready has been handled.  Who
+        puts itself here is flushed once, soon, in this turn; outside of a turn there is no such
+        list, and nobody who would look at it.  In the owner's thread."""
         self._stopping = False
         self._closed = False
         self._signals: deque[int] = deque()
@@ -239,6 +255,15 @@ class EventLoop:
         if must_wake:
             self._wakeup.wake()
 
+    # ---- sending together ---------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Have those in `outbox` send now what they have kept.  In the owner's thread."""
+        outbox = self.outbox
+        if outbox:
+            self.outbox = []
+            self._flush(outbox)
+
     # ---- timers --------------------------------------------------------------------------
 
     def look_at_the_clock(self) -> None:
@@ -367,7 +392,15 @@ class EventLoop:
         finally:
             self._asleep = False  # too late for a lock to matter: at worst a byte is written
         self.now = started = self.clock()
+        self.outbox = []
+        try:
+            self._handle_ready(ready, turn, started)
+        finally:
+            outbox, self.outbox = self.outbox, None
+            self._flush(outbox)
+        return len(ready)
 
+    def _handle_ready(self, ready: list[tuple[int, int]], turn: int, started: float) -> None:
         entries = self._channels.entries
         trace = self._trace
         if trace:
@@ -389,6 +422,8 @@ class EventLoop:
                 self._rearm(ready)
                 raise
 
+        if self.outbox:
+            self.flush()  # before a job can close what they have something for
         busy = bool(ready)
         if self._timers.next_due <= started:
             busy = True
@@ -402,7 +437,13 @@ class EventLoop:
             self._callback_seconds += spent
             if spent > self._longest_turn:
                 self._longest_turn = spent
-        return len(ready)
+
+    def _flush(self, outbox: list[Sender]) -> None:
+        for sender in outbox:
+            try:
+                sender.flush()
+            except Exception as error:
+                self._report(repr(sender), error)
 
     def _rearm(self, ready: list[tuple[int, int]]) -> None:
         """See that events which an interrupt left unhandled are reported again."""
