@@ -242,10 +242,11 @@ class RequestDecoder:
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
             self._check_hosts(piece, line)
-        fields = FieldBlock(piece[len(first) + 2 :], keep_alive)
+        fields = FieldBlock(
+            piece[len(first) + 2 :], keep_alive, ordinary=complete and not upgrade_offered
+        )
         if (
-            complete
-            and not upgrade_offered
+            fields.ordinary
             and line.persistent
             and len(fields.raw) <= shared.longest_block
             and shared.has_met(fields.raw)

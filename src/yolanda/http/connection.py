@@ -9,7 +9,7 @@ from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.exchange_recorder import ExchangeObserver, ExchangeRecorder
 from yolanda.http.limits import HttpLimits
-from yolanda.http.request import HttpRequest, RequestLine
+from yolanda.http.request import FieldBlock, HttpRequest, RequestLine
 from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse, TakeOver
 from yolanda.reactor.deadline import Deadline
 from yolanda.transport.tcp_connection import HIGH_WATER, LOW_WATER, TcpConnection
@@ -252,13 +252,19 @@ class HttpConnection:
 
     def _serve(self, request: HttpRequest) -> None:
         """Call the handler, and send its response unless it wants to finish it later."""
-        response = self._response_class()
+        response_class = self._response_class
+        response = response_class()
         response.http_connection = self
         response.request = request
+        # The class says the same; but what an instance has is found several times faster.
+        response.status = 200
+        response.plain = True
+        response.field_lines = None
         try:
             line = request.line
             if line.ordinary or line.target != "*":
-                self._handler(request, response)
+                handler = self._handler  # in CPython 3.11 a call by a local name costs less
+                handler(request, response)
             else:
                 response.headers["Allow"] = _METHODS
             body = response.body
@@ -271,7 +277,7 @@ class HttpConnection:
                 and (status == 200 or status not in NO_CONTENT)
             ):
                 # What nearly every response is; `finish` would come to the same.
-                keep_alive = not (response.close or self._draining) and request.keep_alive
+                keep_alive = request.keep_alive and not self._draining
                 self._batch.append(
                     self._encoder.encode(
                         status,
@@ -811,6 +817,7 @@ def _no_request() -> HttpRequest:
     request = HttpRequest()
     request.head = b""
     request.line = RequestLine("-", "-", "HTTP/1.1")
+    request.fields = FieldBlock(b"\r\n", keep_alive=False, ordinary=True)
     request.path = "-"
     request.keep_alive = False
     return request

@@ -39,13 +39,15 @@ class FieldBlock:
     same share this object, as far as they were kept; so what was found out once holds for all.
     """
 
-    __slots__ = ("_says_forwarded", "keep_alive", "pairs", "raw")
+    __slots__ = ("_says_forwarded", "keep_alive", "ordinary", "pairs", "raw")
 
-    def __init__(self, raw: bytes, keep_alive: bool) -> None:
+    def __init__(self, raw: bytes, keep_alive: bool, ordinary: bool) -> None:
         self.raw = raw
         """The lines, as they came."""
         self.keep_alive = keep_alive
         """Whether they leave a connection of HTTP/1.1 open."""
+        self.ordinary = ordinary
+        """Whether no body follows them, and no other protocol is offered in them."""
         self._says_forwarded: bool | None = None
         self.pairs: list[tuple[bytes, bytes]] | None = None
         """Name, in lower case, and value of each, if somebody has taken the lines apart."""
@@ -56,9 +58,6 @@ class FieldBlock:
         if self._says_forwarded is None:
             self._says_forwarded = b"forwarded" in self.raw.lower()
         return self._says_forwarded
-
-
-_NO_FIELDS = FieldBlock(b"\r\n", keep_alive=False)
 
 
 class HttpRequest:
@@ -76,7 +75,7 @@ class HttpRequest:
     head: bytes
     """Request line and fields as they came, with the empty line that ends them; empty for what was
     refused before it was understood, of which an observer is told (see `HttpServer`)."""
-    fields: FieldBlock = _NO_FIELDS
+    fields: FieldBlock
     """All of the head but its first line."""
     keep_alive: bool
     """Whether the client wants to use the connection again."""

@@ -90,13 +90,12 @@ class HttpResponse:
     status: int = 200
     body: Body = None
     content_type: str | None = None
-    close: bool = False
     on_drain: Callable[[], object] | None = None
     """Called in the loop when all that was written is in the kernel's hands."""
 
     # How far it is; the connection's to set.
     plain: bool = True
-    """Whether status, type and body are all there is to it."""
+    """Whether status, type and body are all there is to it, and the connection may stay."""
     deferred: bool = False
     started: bool = False
     finished: bool = False
@@ -112,12 +111,24 @@ class HttpResponse:
     trailers: bytes = b""
     """Field lines that follow a chunked body.  (RFC 9112, 7.1.2)"""
 
+    _close = False
     _headers: Headers | None = None
     _file: FileBody | None = None
     _upgrade: tuple[str, TakeOver] | None = None
 
     def __repr__(self) -> str:
         return f"<HttpResponse {self.status}>"
+
+    @property
+    def close(self) -> bool:
+        """Whether the connection is to be closed after it."""
+        return self._close
+
+    @close.setter
+    def close(self, close: bool) -> None:
+        self._close = close
+        if close:
+            self.plain = False
 
     @property
     def announced_length(self) -> int | None:

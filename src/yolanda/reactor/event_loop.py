@@ -413,7 +413,8 @@ class EventLoop:
                 self._trace_event(fd, events)
             try:
                 if events == READ:
-                    channel.on_read()
+                    on_read = channel.on_read  # in CPython 3.11 a call by a local name costs less
+                    on_read()
                 else:
                     channel.handle(events)
             except Exception as error:

@@ -17,7 +17,7 @@ import types
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from sys import getrefcount
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import Any, Protocol
 from weakref import getweakrefcount
 
@@ -37,6 +37,9 @@ class Outcome(Protocol):
 class CoroutineRunner:
     """Runs coroutines in one asyncio loop, whose thread it belongs to.
 
+    ``with runner:`` is put around what starts many of them and is itself called by no task, such
+    as a turn of the server's loop.  The spare task is then entered once, and not for each.
+
     (`asyncio.tasks._enter_task` is for those who step coroutines themselves; see "Task lifetime
     support" in the standard library's documentation.)
     """
@@ -45,7 +48,27 @@ class CoroutineRunner:
         self._loop = loop
         self._clean = contextvars.copy_context()
         self._spare: _SpareTask | None = None
+        self._entered: _SpareTask | None = None  # the spare, while it is the current task
+        self._references = 0  # to the task that is entered, as long as nobody else keeps it
         self._waiting: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> None:
+        spare = self._spare
+        if spare is None:
+            spare = self._spare = _SpareTask(self._loop, self._clean.copy())
+        _enter_task(self._loop, spare.task)
+        self._entered = spare
+        self._references = getrefcount(spare.task)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        spare, self._entered = self._entered, None
+        if spare is not None:
+            _leave_task(self._loop, spare.task)
 
     @property
     def waiting(self) -> int:
@@ -60,40 +83,46 @@ class CoroutineRunner:
         next turn, and ``outcome`` is told of its end, too.
         """
         coroutine = awaitable if type(awaitable) is CoroutineType else _as_coroutine(awaitable)
-        loop = self._loop
-        spare = self._spare
+        spare = self._entered
         if spare is None:
-            spare = self._spare = _SpareTask(loop, self._clean.copy())
-        task = spare.task
-        references = getrefcount(task)
-        try:
-            _enter_task(loop, task)
-        except RuntimeError:  # a task is in its step already
-            self._hand_over(_SpareTask(loop, self._clean.copy()), coroutine, _BEGIN, outcome)
+            if asyncio.current_task(self._loop) is None:
+                with self:
+                    return self.start(coroutine, outcome)
+            self._hand_over(
+                _SpareTask(self._loop, self._clean.copy()), coroutine, _BEGIN, outcome
+            )
             return False
+        self._entered = None  # as long as it is in its step: it may come here again
+        run = spare.run
         try:
-            waited_for = spare.context.run(spare.step, coroutine)
+            waited_for = run(spare.step, coroutine)
         except BaseException:
-            _leave_task(loop, task)
-            self._discard_spare()
+            self._replace(spare).cancel()
             raise
-        _leave_task(loop, task)
         if waited_for is _DONE:
+            self._entered = spare
+            task = spare.task
             try:  # whether it has left something behind
                 if (
-                    getrefcount(task) != references
+                    spare.touched
+                    or getrefcount(task) != self._references + 1
                     or spare.context != self._clean
                     or getweakrefcount(task) != spare.weak_references
-                    or task._callbacks
-                    or task.cancelling()
                 ):
-                    self._discard_spare()
+                    self._replace(spare).cancel()
             except Exception:  # of a variable's value that cannot be compared
-                self._discard_spare()
+                self._replace(spare).cancel()
             return True
-        self._spare = None
+        self._replace(spare)
         self._hand_over(spare, coroutine, waited_for, outcome)
         return False
+
+    def _replace(self, spare: "_SpareTask") -> "asyncio.Task[None]":
+        """Have another spare in place of this one, and return the task of this one."""
+        _leave_task(self._loop, spare.task)
+        self._spare = self._entered = None
+        self.__enter__()
+        return spare.task
 
     def _hand_over(
         self,
@@ -118,18 +147,37 @@ class CoroutineRunner:
 
     async def close(self) -> None:
         """Cancel all, and wait until they have ended."""
-        spare = self._spare
+        spare, self._spare = self._spare, None
         if spare is not None:
-            self._discard_spare()
+            spare.task.cancel()
             await asyncio.wait([spare.task])
         while self._waiting:
             self.cancel()
             await asyncio.wait(list(self._waiting))
 
-    def _discard_spare(self) -> None:
-        if self._spare is not None:
-            self._spare.task.cancel()
-            self._spare = None
+
+class _Task(asyncio.Task[None]):
+    """A task that notes when something is done to it; see `_SpareTask.touched`."""
+
+    spare: "_SpareTask"
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self.spare.touched = True
+        return super().cancel(msg)
+
+    def add_done_callback(
+        self,
+        fn: Callable[[Any], object],
+        /,
+        *,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        self.spare.touched = True
+        super().add_done_callback(fn, context=context)
+
+    def set_name(self, value: object, /) -> None:
+        self.spare.touched = True
+        super().set_name(value)
 
 
 class _SpareTask:
@@ -137,6 +185,7 @@ class _SpareTask:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self.context = context
+        self.run = context.run
         self._driver = driver = _drive(self)
         driver.send(None)
         self.step: Callable[[Coroutine[Any, Any, object]], object] = driver.send
@@ -152,7 +201,10 @@ class _SpareTask:
         # To its first yield: a task that is cancelled before it has begun ends without a word, and
         # this one may have something to say by then.
         running.send(None)
-        self.task: asyncio.Task[None] = loop.create_task(running, context=context)
+        self.touched = False
+        """Whether something was done to the task that the next coroutine would inherit."""
+        self.task = _Task(running, loop=loop, context=context)
+        self.task.spare = self
         self.weak_references = getweakrefcount(self.task)
 
     def become(

@@ -48,19 +48,21 @@ class AsgiHandler:
 
     def __call__(self, request: HttpRequest, response: HttpResponse) -> None:
         """Answer ``request``, now or when the application has waited for what it needs."""
-        if request.upgrade_offered and request.offers_upgrade("websocket"):
-            if self._websocket is not None:
-                self._websocket(request, response)
-                return
-            self._complain(request)
         exchange: HttpExchange = response  # type: ignore[assignment]  # the server is told so
+        if not request.fields.ordinary:
+            if request.upgrade_offered and request.offers_upgrade("websocket"):
+                if self._websocket is not None:
+                    self._websocket(request, response)
+                    return
+                self._complain(request)
+            if request.body_coming or request.body:
+                exchange.expect_body()
         exchange.known = self._fields
-        if request.body_coming or request.body:
-            exchange.expect_body()
+        application = self._application  # in CPython 3.11 a call by a local name costs less
+        make_scope = self._make_scope
         try:
             ended = self._runner.start(
-                self._application(self._make_scope(request), exchange.receive, exchange.send),
-                exchange,
+                application(make_scope(request), exchange.receive, exchange.send), exchange
             )
         except BaseException as error:  # also what would end a process: it is not its own
             exchange.ended(error)

@@ -94,6 +94,10 @@ class HttpExchange(HttpResponse, Exchange):
                 self.request.send_continue()
             await self._change()
 
+    async def _change(self) -> None:
+        self.plain = False  # there is somebody to wake
+        await super()._change()
+
     async def wait_for_end(self) -> None:
         """Wait until the response is complete or the client is gone."""
         while not (self._peer_done or self.stage in _OVER):
@@ -137,7 +141,7 @@ class HttpExchange(HttpResponse, Exchange):
             self.body = body
             # As `_complete` does; for nearly every response there is nothing else to it.
             self.stage = COMPLETE
-            if self.deferred or self._waiters is not None:
+            if not self.plain:
                 self._complete()
         elif kind == "http.response.body" and (stage is _MORE_BODY or stage is _BODY_AND_TRAILERS):
             await self._send_piece(message.get("body", b""), message.get("more_body", False))

@@ -98,7 +98,7 @@ class _Service:
         outer = asyncio.get_running_loop()
         lifespan = Lifespan(self._application, self._config.lifespan)
         with EventLoop(_embeddable()) as loop:
-            outer.add_reader(loop.fileno(), loop.run_once, 0)
+            outer.add_reader(loop.fileno(), self._turn, loop)
             observation = Observation(self._config, loop, self._handle, self._outlook)
             control = ProcessControl(
                 self._handle,
@@ -147,6 +147,10 @@ class _Service:
                 control.close()
                 outer.remove_reader(loop.fileno())
         return 0
+
+    def _turn(self, loop: EventLoop) -> None:
+        with self._runner:
+            loop.run_once(0)
 
     def _make_handler(self, lifespan: Lifespan) -> HttpHandler:
         runner = self._runner
