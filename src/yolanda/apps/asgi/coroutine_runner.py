@@ -15,14 +15,17 @@ import asyncio
 import contextvars
 import types
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from sys import getrefcount
 from types import CoroutineType, TracebackType
 from typing import Any, Protocol
 from weakref import getweakrefcount
 
+_Steps = Generator[Any, Any, object]
+"""What ``__await__`` of a coroutine returns."""
+
 _DONE = object()
-"""What a driver yields when a coroutine has ended without waiting."""
+"""Stands for what a coroutine waits for that has ended."""
 _BEGIN = object()
 """What a coroutine waits for that has not been stepped yet."""
 
@@ -88,14 +91,14 @@ class CoroutineRunner:
             if asyncio.current_task(self._loop) is None:
                 with self:
                     return self.start(coroutine, outcome)
-            self._hand_over(
-                _SpareTask(self._loop, self._clean.copy()), coroutine, _BEGIN, outcome
-            )
+            spare = _SpareTask(self._loop, self._clean.copy())
+            self._hand_over(spare, coroutine.__await__(), _BEGIN, outcome)
             return False
         self._entered = None  # as long as it is in its step: it may come here again
         run = spare.run
+        steps = coroutine.__await__()
         try:
-            waited_for = run(spare.step, coroutine)
+            waited_for = run(next, steps, _DONE)  # no StopIteration is made, which would cost more
         except BaseException:
             self._replace(spare).cancel()
             raise
@@ -114,7 +117,7 @@ class CoroutineRunner:
                 self._replace(spare).cancel()
             return True
         self._replace(spare)
-        self._hand_over(spare, coroutine, waited_for, outcome)
+        self._hand_over(spare, steps, waited_for, outcome)
         return False
 
     def _replace(self, spare: "_SpareTask") -> "asyncio.Task[None]":
@@ -127,13 +130,13 @@ class CoroutineRunner:
     def _hand_over(
         self,
         spare: "_SpareTask",
-        coroutine: Coroutine[Any, Any, object],
+        steps: _Steps,
         waited_for: object,
         outcome: Outcome,
     ) -> None:
         self._waiting.add(spare.task)
         spare.task.add_done_callback(self._waiting.discard)
-        spare.become(coroutine, waited_for, outcome)
+        spare.become(steps, waited_for, outcome)
 
     def cancel(self) -> None:
         """Cancel every coroutine that has not ended."""
@@ -186,14 +189,8 @@ class _SpareTask:
     def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self.context = context
         self.run = context.run
-        self._driver = driver = _drive(self)
-        driver.send(None)
-        self.step: Callable[[Coroutine[Any, Any, object]], object] = driver.send
-        """Makes the first step of a coroutine, and gives what it waits for, or `_DONE`."""
-        self.is_taken = False
-        """Whether there is a coroutine that it runs to its end."""
         self._handed_over = loop.create_future()
-        self._coroutine: Coroutine[Any, Any, object] | None = None
+        self._steps: _Steps | None = None  # of the coroutine that it runs to its end
         self._waited_for: Any = None
         self._blocks = False
         self._outcome: Outcome | None = None
@@ -207,12 +204,9 @@ class _SpareTask:
         self.task.spare = self
         self.weak_references = getweakrefcount(self.task)
 
-    def become(
-        self, coroutine: Coroutine[Any, Any, object], waited_for: Any, outcome: Outcome
-    ) -> None:
-        """Run ``coroutine`` from now on, which waits for ``waited_for``."""
-        self.is_taken = True
-        self._coroutine = coroutine
+    def become(self, steps: _Steps, waited_for: Any, outcome: Outcome) -> None:
+        """Make the rest of the ``steps``, the last of which waits for ``waited_for``."""
+        self._steps = steps
         self._waited_for = waited_for
         self._outcome = outcome
         # A future that is awaited is marked until a task has seen it, and refuses to be awaited
@@ -227,15 +221,15 @@ class _SpareTask:
         thrown: BaseException | None = None
         try:
             await _begin()
-            if self._coroutine is None:
+            if self._steps is None:
                 await self._handed_over
         except asyncio.CancelledError as error:
             thrown = error
-        coroutine, outcome = self._coroutine, self._outcome
-        if coroutine is None or outcome is None:
+        steps, outcome = self._steps, self._outcome
+        if steps is None or outcome is None:
             return  # nobody needed it
         try:
-            await _rest_of(self._driver, coroutine, self._waited_for, self._blocks, thrown)
+            await _rest_of(steps, self._waited_for, self._blocks, thrown)
         except GeneratorExit:  # the loop is closed, and nobody there to be told
             raise
         except asyncio.CancelledError as error:
@@ -253,47 +247,26 @@ def _begin() -> Generator[None, None, None]:
 
 
 @types.coroutine
-def _drive(spare: _SpareTask) -> Generator[Any, Any, None]:
-    """Run coroutines that are sent, one after the other, and the last one for ``spare``.
-
-    It lives as long as the spare, for a coroutine that is stepped by itself ends in a
-    `StopIteration`, which costs more than to wait for it from within another.
-    """
-    coroutine = yield
-    while True:
-        yield from coroutine
-        if spare.is_taken:
-            return
-        coroutine = yield _DONE
-
-
-@types.coroutine
 def _rest_of(
-    driver: Generator[Any, Any, None],
-    coroutine: Coroutine[Any, Any, object],
-    waited_for: Any,
-    blocks: bool,
-    thrown: BaseException | None,
+    steps: _Steps, waited_for: Any, blocks: bool, thrown: BaseException | None
 ) -> Generator[Any, Any, None]:
-    """Await the rest of ``coroutine``, which ``driver`` runs, and which waits for ``waited_for``.
+    """Await the rest of a coroutine, whose last step waits for ``waited_for``.
 
     - ``blocks``: that is a future, which has to be marked again;
     - ``thrown``: a cancellation that came meanwhile.
     """
     if waited_for is _BEGIN:
         if thrown is not None:
-            coroutine.close()
+            steps.close()
             raise thrown
-        try:
-            waited_for = driver.send(coroutine)
-        except StopIteration:
-            return
-    elif blocks and thrown is None:
+        yield from steps
+        return
+    if blocks and thrown is None:
         waited_for._asyncio_future_blocking = True
     while True:
         if thrown is not None:
             try:
-                waited_for = driver.throw(thrown)
+                waited_for = steps.throw(thrown)
             except StopIteration:
                 return
             thrown = None
@@ -302,7 +275,7 @@ def _rest_of(
         except BaseException as error:
             thrown = error
         else:
-            yield from driver
+            yield from steps
             return
 
 
