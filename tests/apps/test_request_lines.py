@@ -49,5 +49,6 @@ def test_a_long_line_is_forgotten_with_its_request(
     references = sys.getrefcount(request.line)
     make(request)
     kept = sys.getrefcount(request.line) > references
-    assert kept == request.line.kept == (length < 100)
-    assert (ask().line is request.line) == kept
+    assert request.line.kept == (length < 100)
+    assert request.line.kept or not kept
+    assert (ask().line is request.line) == request.line.kept

@@ -12,7 +12,12 @@ from yolanda.http.limits import HttpLimits
 from yolanda.http.request import FieldBlock, HttpRequest, RequestLine
 from yolanda.http.response import NO_CONTENT, FileBody, HttpResponse, TakeOver
 from yolanda.reactor.deadline import Deadline
-from yolanda.transport.tcp_connection import HIGH_WATER, LOW_WATER, TcpConnection
+from yolanda.transport.tcp_connection import (
+    HIGH_WATER,
+    LOW_WATER,
+    ConnectionState,
+    TcpConnection,
+)
 
 log = logging.getLogger("yolanda.http")
 
@@ -24,6 +29,7 @@ _HIGH_WATER = 262144  # bytes that a client has not taken, and no more is done f
 _LOW_WATER = 65536
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
 _PUMP_PIECES = 4096  # the same for an iterable of empty or tiny pieces
+_DISCONNECTED = ConnectionState.DISCONNECTED  # not through the enumeration each time
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -63,6 +69,7 @@ class HttpConnection:
         "_iterator",
         "_kept",
         "_limits",
+        "_noticed",
         "_peer_done",
         "_processing",
         "_recorder",
@@ -89,6 +96,7 @@ class HttpConnection:
         self._body: list[bytes] | None = None  # pieces of what the handler is to get as a whole
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
+        self._noticed = False  # something has come, and will be looked at in this turn
         self._kept = False  # the batch will be flushed
         self._processing = False
         self._discarding = False  # nobody wants the rest of the request's body
@@ -123,11 +131,26 @@ class HttpConnection:
     # ---- requests ------------------------------------------------------------------------
 
     def on_message(self, connection: TcpConnection, buffer: Buffer) -> None:
+        """Something has come: look at it when the loop has read all that there is to read."""
+        inbox = connection.loop.inbox
+        if inbox is None:
+            self.receive()
+        elif not self._noticed:
+            self._noticed = True
+            inbox.append(self)
+
+    def receive(self) -> None:
         """Serve what has come, as far as it can be served now."""
+        self._noticed = False
+        connection = self.connection
+        buffer = connection.input
         decoder = self._decoder
-        if self._request is not None or self._closing:
+        if self._request is not None or self._closing or connection.state is _DISCONNECTED:
             if self._closing:
-                buffer.retrieve_all()
+                if not self._upgraded:  # else it is another protocol's
+                    buffer.retrieve_all()
+                return
+            if connection.closed:
                 return
             if not decoder.body_expected:
                 if len(buffer) >= self._limits.pipeline_size:
@@ -623,7 +646,7 @@ class HttpConnection:
         """A deferred response is out: look at what came meanwhile."""
         connection = self.connection
         if connection.input:
-            connection.on_message(connection, connection.input)
+            self.receive()
         elif self._peer_done:
             self._end_with_peer()
         if self._response is None and not connection.reading:
@@ -658,6 +681,10 @@ class HttpConnection:
             self.connection.send_in_loop(batch.pop() if len(batch) == 1 else _joined(batch))
         if self._recorder is not None and not self._upgraded:
             self._settle()
+
+    def fail(self, error: Exception) -> None:
+        """Something else than a handler has raised, and nobody knows how things stand."""
+        self.connection.abort()
 
     def _send_batch(self) -> None:
         if self._batch:
@@ -722,6 +749,10 @@ class HttpConnection:
     def handle_end_of_stream(self) -> None:
         """The client sends no more."""
         self._peer_done = True
+        if self._noticed:
+            self.receive()
+            if self._closing or self.connection.closed:
+                return
         if self._decoder.body_expected and not self._discarding:
             self._refuse(HttpError(400, "the request ends in its body"))
         elif self._response is None:

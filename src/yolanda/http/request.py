@@ -1,6 +1,7 @@
 """A request as its handler sees it."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from yolanda.address import Address
@@ -12,7 +13,8 @@ class RequestLine:
     """The first line of a request, understood; the requests that begin with it share it."""
 
     __slots__ = (
-        "kept", "method", "ordinary", "path", "persistent", "raw_path", "target", "version",
+        "kept", "method", "ordinary", "path", "persistent", "raw_path", "scope", "target",
+        "version",
     )  # fmt: skip
 
     def __init__(self, method: str, target: str, version: str) -> None:
@@ -30,6 +32,8 @@ class RequestLine:
         self.kept = False
         """Whether the next request that begins with it is given this very object.  Others, such as
         long ones, come only once: who keeps something by them would never find it again."""
+        self.scope: dict[str, Any] | None = None
+        """What a gateway of the loop's own thread keeps for all requests that begin with it."""
 
 
 class FieldBlock:

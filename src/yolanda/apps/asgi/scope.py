@@ -54,13 +54,12 @@ class ScopeMaker:
         self._raw_root_path = quote(root_path, safe=_SAFE_IN_PATHS).encode()
         self._scheme = scheme
         self._proxies = proxies
-        self._scopes: dict[RequestLine, dict[str, Any]] = {}
         self._known_fields = _KnownFields()
 
     def http(self, request: HttpRequest) -> Scope:
         """Return the scope of ``request``."""
         line = request.line
-        scope = (self._scopes.get(line) or self._begin(line)).copy()
+        scope = (line.scope or self._begin(line)).copy()
         fields = request.fields
         scope["headers"] = (fields.pairs or self._take_apart(fields)).copy()
         connection = request.connection
@@ -118,10 +117,7 @@ class ScopeMaker:
             "state": {},
             "extensions": HTTP_EXTENSIONS,
         }
-        if line.kept:
-            if len(self._scopes) >= _KNOWN:
-                self._scopes.clear()
-            self._scopes[line] = scope
+        line.scope = scope
         return scope
 
 

@@ -1,4 +1,4 @@
-"""Responses of one turn of the loop leave together, at its end, and yet in their order.
+"""What is ready in a turn of the loop is read, then served, then sent; and all in its order.
 
 The turns are made here, one by one, so that it is known which requests one of them finds.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from yolanda.http import HttpRequest, HttpResponse, HttpServer
+from yolanda.http.codec import RequestDecoder
 from yolanda.reactor.event_loop import EventLoop
 
 from .conftest import PATIENCE, Client
@@ -90,6 +91,41 @@ def test_no_response_leaves_before_all_that_is_ready_was_handled(turns: Turns) -
     assert [client.read().text for client in clients] == ["/0", "/1", "/2"]
 
 
+def test_all_that_is_ready_is_read_before_any_of_it_is_served(turns: Turns) -> None:
+    clients = turns.connect(3)
+    waiting: list[int] = []
+
+    def handle(request: HttpRequest, response: HttpResponse) -> None:
+        connections = turns.server.open_connections()
+        waiting.append(sum(bool(connection.input) for connection in connections))
+        _echo_path(request, response)
+
+    turns.handle = handle
+    turns.serve(dict.fromkeys(clients, GET % b""))
+    # Who is told of edges has to be able to stop between two reads.
+    assert waiting == ([0, 0, 0] if turns.loop.edge_triggered else [2, 1, 0])
+    assert all(client.read().text == "/" for client in clients)
+
+
+def test_a_request_is_not_served_when_another_has_closed_its_connection(turns: Turns) -> None:
+    clients = turns.connect(2)
+    served: list[str] = []
+
+    def handle(request: HttpRequest, response: HttpResponse) -> None:
+        served.append(request.path)
+        for connection in turns.server.open_connections():
+            if connection is not request.connection:
+                connection.close()
+        _echo_path(request, response)
+
+    turns.handle = handle
+    for client in clients:
+        client.send(GET % b"")
+    turns.turn_until(lambda: turns.server.connections == 1 and bool(served))
+    turns.loop.run_once(0)
+    assert served == ["/"]
+
+
 def test_many_responses_do_not_wait_for_many_more(turns: Turns) -> None:
     clients = turns.connect(80)
     answered: list[int] = []
@@ -138,19 +174,45 @@ def test_what_waits_leaves_before_a_job_closes_the_server(turns: Turns) -> None:
     assert client.read().text == "/last"
 
 
-def test_what_waits_leaves_when_a_handler_is_interrupted(turns: Turns) -> None:
-    first, second = turns.connect(2)
+def test_nothing_else_is_lost_when_a_handler_is_interrupted(turns: Turns) -> None:
+    """What waits leaves, and who was not served yet is served in the next turn."""
+    clients = turns.connect(3)
+    served: list[str] = []
 
     def handle(request: HttpRequest, response: HttpResponse) -> None:
-        if turns.loop.outbox:
+        served.append(request.path)
+        if len(served) == 2:
             raise KeyboardInterrupt
         _echo_path(request, response)
 
     turns.handle = handle
     with pytest.raises(KeyboardInterrupt):
-        turns.serve({first: GET % b"", second: GET % b""})
-    answered = [client for client in (first, second) if has_something(client)]
-    assert [client.read().text for client in answered] == ["/"]
+        turns.serve({client: GET % b"%d" % i for i, client in enumerate(clients)})
+    assert [has_something(client) for client in clients].count(True) == 1
+    turns.loop.run_once(PATIENCE)
+    assert len(served) == 3
+    answered = [client.read().text for client in clients if has_something(client)]
+    assert answered == [served[0], served[2]]
+
+
+def test_what_is_wrong_with_one_connection_keeps_no_other_from_its_response(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in a handler, of which the server takes care, but in the server itself."""
+    clients = turns.connect(3)
+    decode_head = RequestDecoder.decode_head
+
+    def fail(decoder: RequestDecoder, data: bytes, position: int) -> int:
+        if b"/bad" in data:
+            raise LookupError("a fault of the server")
+        return decode_head(decoder, data, position)
+
+    monkeypatch.setattr(RequestDecoder, "decode_head", fail)
+    turns.serve(dict(zip(clients, (GET % b"0", GET % b"bad", GET % b"2"), strict=True)))
+    assert [clients[0].read().text, clients[2].read().text] == ["/0", "/2"]
+    with pytest.raises(ConnectionResetError):
+        clients[1].socket.recv(1)
+    assert "a fault of the server" in caplog.text
 
 
 def test_a_response_that_is_finished_between_two_turns_is_sent_at_once(turns: Turns) -> None:
