@@ -412,6 +412,40 @@ def test_what_is_known_changes_no_answer_however_it_comes(stream: bytes, cuts: l
     assert (knowing.requests, knowing.error) == (fresh.requests, fresh.error)
 
 
+WORDS = st.sampled_from(
+    b"GET,POST,HEAD,get,CONNECT,PRI,OPTIONS,M-SEARCH,QUERY,/,/x,*,/#f,http://a/,http://b/,a:1,//,"
+    b"/%zz,/\xe9,/\0,HTTP/1.1,HTTP/1.0,HTTP/2.0,HTTP/1.1\n,HTTP/1.1\nX: y,\n,\r,".split(b",")
+)
+
+
+@given(
+    line=st.lists(WORDS, max_size=5).map(b" ".join)
+    | st.builds(b" ".join, st.tuples(WORDS, st.binary(max_size=20), WORDS))
+    | st.binary(max_size=20),
+    block=st.sampled_from(BLOCKS),
+)
+def test_a_new_line_with_a_known_block_is_judged_as_ever(line: bytes, block: bytes) -> None:
+    shared = SharedParsers(HttpLimits())
+    for method in (b"GET", b"POST", b"GET"):
+        Feed(shared=shared).feed(method + b" / HTTP/1.1\r\n" + block)
+    head = line + b"\r\n" + block
+    for stream in (head, head + head):
+        fresh = Feed()
+        fresh.feed(stream)
+        for _ in range(2):  # what it leaves behind must not harm the next one
+            knowing = Feed(shared=shared)
+            knowing.feed(stream)
+            assert (knowing.requests, knowing.error) == (fresh.requests, fresh.error)
+
+
+def test_a_new_line_with_a_known_block_is_within_the_limits() -> None:
+    shared = SharedParsers(HttpLimits(request_line_size=40))
+    for size in (1, 1, 1, *range(10, 300)):
+        feed = Feed(shared=shared)
+        feed.feed(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * size))
+        assert feed.error == (414 if size + 14 > 40 else None)
+
+
 def test_a_known_block_is_within_the_limits_with_any_known_line() -> None:
     limits = HttpLimits(head_size=600)
     shared = SharedParsers(limits)

@@ -12,7 +12,8 @@ message ends.  Two facts keep this file short:
 
 And one makes it fast: *a head is a line and a block of fields, and neither changes what the other
 means* (where there is no body and no upgrade).  Clients repeat both, so those that llhttp has
-accepted are remembered, and a head made of two that are known is accepted unread.
+accepted are remembered.  A head made of two that are known is accepted unread; and where a client
+asks for something else with the fields of before, only the line is read.
 
 What llhttp lets pass although it could be read in two ways is refused here (RFC 9112 throughout).
 """
@@ -32,6 +33,7 @@ from yolanda.http.request import FieldBlock, HttpRequest, RequestLine
 from yolanda.http.response import HttpResponse
 
 _END = b"\r\n\r\n"
+_PLAIN_BLOCK = b"\r\nHost: a\r\n\r\n"  # what follows a line that is looked at alone
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n")
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r]*?)[ \t]*\r\n")
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*([^\r]*?)[ \t]*\r\n")
@@ -98,8 +100,8 @@ class SharedParsers:
     """
 
     __slots__ = (
-        "_marks", "field_blocks", "host_fields", "limits", "longest_block", "parser",
-        "request_lines", "size_to_check",
+        "_marks", "field_blocks", "host_fields", "limits", "longest_block", "longest_line",
+        "parser", "request_lines", "size_to_check",
     )  # fmt: skip
 
     def __init__(self, limits: HttpLimits) -> None:
@@ -112,6 +114,8 @@ class SharedParsers:
             _LONGEST_KNOWN_BLOCK, limits.head_size - _LONGEST_KNOWN - len(b"\r\n")
         )
         """Bytes of a block that is within the limits with whatever line that is kept."""
+        self.longest_line = min(_LONGEST_KNOWN, limits.request_line_size)
+        """Bytes of a line that is within the limits with whatever block that is kept."""
         self.parser = Parser()
         self.request_lines: dict[bytes, RequestLine] = {}
         self.field_blocks: dict[bytes, FieldBlock] = {}
@@ -173,13 +177,14 @@ class RequestDecoder:
         """
         shared = self._shared
         fed = self.fed
+        rest = b""
         if not fed:
             head = data if not position else data[position : data.find(_END, position) + 4]
             if len(head) <= _LONGEST_KNOWN_HEAD:
                 first, _, rest = head.partition(b"\r\n")
                 fields = shared.field_blocks.get(rest)
                 if fields is not None:
-                    line = shared.request_lines.get(first)
+                    line = shared.request_lines.get(first) or self._read_line_alone(first, head)
                     if line is not None and line.persistent:
                         self.request = request = HttpRequest()
                         request.line = line
@@ -242,8 +247,11 @@ class RequestDecoder:
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
             self._check_hosts(piece, line)
+        size = len(piece) - len(first) - 2
         fields = FieldBlock(
-            piece[len(first) + 2 :], keep_alive, ordinary=complete and not upgrade_offered
+            rest if len(rest) == size else piece[-size:],  # the hash of the former is known
+            keep_alive,
+            ordinary=complete and not upgrade_offered,
         )
         if (
             fields.ordinary
@@ -298,6 +306,25 @@ class RequestDecoder:
         return body, end
 
     # ---- heads ---------------------------------------------------------------------------
+
+    def _read_line_alone(self, text: bytes, head: bytes) -> RequestLine | None:
+        """Understand the line of a ``head`` whose fields are known; None if llhttp has to see all.
+
+        It does where there is something to be objected, so that this is said in the usual way.
+        """
+        shared = self._shared
+        if self._parser is not None or len(text) > shared.longest_line:
+            return None
+        parser = shared.parser
+        try:
+            parser.feed(text + _PLAIN_BLOCK)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            parser.complete = False
+        if not (parser.complete and parser.keep_alive):
+            shared.parser = Parser()
+            return None
+        parser.complete = False
+        return self._read_request_line(text, head)
 
     def _read_request_line(self, text: bytes, head: bytes) -> RequestLine:
         """Understand the request line of ``head``, for the first time."""

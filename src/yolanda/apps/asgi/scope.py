@@ -59,7 +59,8 @@ class ScopeMaker:
     def http(self, request: HttpRequest) -> Scope:
         """Return the scope of ``request``."""
         line = request.line
-        scope = (line.scope or self._begin(line)).copy()
+        known = line.scope
+        scope = self._begin(line) if known is None else known.copy()
         fields = request.fields
         scope["headers"] = (fields.pairs or self._take_apart(fields)).copy()
         connection = request.connection
@@ -117,7 +118,8 @@ class ScopeMaker:
             "state": {},
             "extensions": HTTP_EXTENSIONS,
         }
-        line.scope = scope
+        if line.kept:
+            line.scope = scope.copy()
         return scope
 
 
