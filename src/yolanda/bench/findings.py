@@ -24,7 +24,7 @@ def comparison(
     if own is None:
         return []
     said = [
-        f"{_times(found)} {peer}"
+        f"{times(found)} {peer}"
         for peer in peers
         if (found := ratio(point, result.find(peer, where), figure.name))
     ]
@@ -32,6 +32,7 @@ def comparison(
     return [f"{sentence}, {listed(said)}." if said else f"{sentence}."]
 
 
-def _times(found: Spread) -> str:
+def times(found: Spread) -> str:
+    """Write a ratio, and in brackets between what the rounds lay."""
     between = ratio_spread_text(found)
     return ratio_text(found.median) + (f" ({between})" if between else "")

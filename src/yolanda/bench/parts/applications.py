@@ -9,7 +9,7 @@ import functools
 from yolanda.bench import findings, load, peers, rounds, tools, wrk
 from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.load import Load
-from yolanda.bench.part import Missing, Part, Plot, Progress, Settings, Table, Where
+from yolanda.bench.part import Headline, Missing, Part, Plot, Progress, Settings, Table, Where
 from yolanda.bench.results import PartResult
 from yolanda.bench.rounds import Entry
 
@@ -99,6 +99,15 @@ PART = Part(
             "Server CPU a request",
             x="application",
             where={"load": "small GET"},
+        ),
+    ),
+    headlines=(
+        Headline(
+            "cpu",
+            _at("ASGI", "small GET"),
+            "yolanda",
+            "of server CPU for a small GET of a bare ASGI application",
+            "granian",
         ),
     ),
     seconds=2.0,

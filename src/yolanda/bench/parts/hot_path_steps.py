@@ -116,11 +116,14 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
     with near, far:
         connection = MuteConnection(loop, near)
         HttpConnection(connection, HttpContext(on_request, limits, False, shared, encoder))
-        buffer = RepeatedBuffer(request)
+        buffer = connection.input = RepeatedBuffer(request)
 
         def hand() -> None:
             response = HttpResponse()
             response.request = decoded
+            response.status = 200
+            response.plain = True
+            response.field_lines = None
             on_request(decoded, response)
 
         decoder.decode_head(request, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from yolanda.bench import findings, load, peers, rounds, tools, wrk
 from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.load import Load
-from yolanda.bench.part import Missing, Part, Plot, Progress, Settings, Table, Where
+from yolanda.bench.part import Headline, Missing, Part, Plot, Progress, Settings, Table, Where
 from yolanda.bench.results import PartResult
 from yolanda.bench.rounds import Entry
 
@@ -117,6 +117,10 @@ PART = Part(
     findings=find,
     tables=(Table(("cpu", "rate", "p99"), f"{load.CONNECTIONS} connections", peers=PEERS),),
     plots=(Plot("bars", "cpu", "Server CPU a file"),),
+    headlines=tuple(
+        Headline("cpu", _at(title), "yolanda", f"of server CPU for a file of {title}", "nginx")
+        for title in REQUESTS
+    ),
     seconds=2.0,
     by_default=False,
 )

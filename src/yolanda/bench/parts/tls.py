@@ -10,7 +10,7 @@ from pathlib import Path
 from yolanda.bench import findings, load, peers, rounds, tools, wrk
 from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.load import Load
-from yolanda.bench.part import Missing, Part, Plot, Progress, Settings, Table, Where
+from yolanda.bench.part import Headline, Missing, Part, Plot, Progress, Settings, Table, Where
 from yolanda.bench.results import PartResult
 from yolanda.bench.rounds import Entry
 
@@ -101,6 +101,10 @@ PART = Part(
     findings=find,
     tables=(Table(("cpu", "rate", "p99", "client_cpu"), "Over TLS", peers=PEERS),),
     plots=(Plot("bars", "cpu", "Server CPU a request over TLS"),),
+    headlines=(
+        Headline("cpu", GET, "yolanda", "of server CPU for a small GET over TLS", "nginx"),
+        Headline("cpu", HANDSHAKE, "yolanda", "of server CPU for a handshake and a GET", "nginx"),
+    ),
     seconds=2.0,
     by_default=False,
 )

@@ -10,7 +10,7 @@ import functools
 from yolanda.bench import findings, load, peers, rounds
 from yolanda.bench.contenders import Contender
 from yolanda.bench.load import Load
-from yolanda.bench.part import Part, Plot, Progress, Settings, Table, Where
+from yolanda.bench.part import Headline, Part, Plot, Progress, Settings, Table, Where
 from yolanda.bench.results import PartResult
 from yolanda.bench.rounds import Entry
 
@@ -83,6 +83,10 @@ PART = Part(
     findings=find,
     tables=(Table(("cpu", "rate", "p99", "client_cpu"), "Messages", peers=PEERS),),
     plots=(Plot("bars", "cpu", "Server CPU a message"),),
+    headlines=tuple(
+        Headline("cpu", _at(title), "yolanda", f"of server CPU for a message: {title}", "uvicorn")
+        for title in LOADS
+    ),
     seconds=2.0,
     by_default=False,
 )

@@ -6,10 +6,20 @@ reported, too: what it takes, no worker can have.
 
 import functools
 
-from yolanda.bench import peers, results, rounds, tools, wrk
+from yolanda.bench import findings, peers, results, rounds, tools, wrk
 from yolanda.bench.contenders import Contender, Server
 from yolanda.bench.load import Load
-from yolanda.bench.part import Figure, Missing, Part, Plot, Progress, Settings, Table, Where
+from yolanda.bench.part import (
+    Figure,
+    Headline,
+    Missing,
+    Part,
+    Plot,
+    Progress,
+    Settings,
+    Table,
+    Where,
+)
 from yolanda.bench.results import PartResult, ratio
 from yolanda.bench.rounds import Entry
 
@@ -64,8 +74,8 @@ def find(result: PartResult) -> list[str]:
             one, two = (result.find(name, _at(title, count)) for count in WORKERS)
             if found := ratio(two, one, "rate"):
                 sentences.append(
-                    f"{title}: a second worker lets {name} answer {found.median:.2f} "
-                    f"({found.least:.2f} to {found.most:.2f}) times as many requests."
+                    f"{title}: a second worker lets {name} answer {findings.times(found)} as many "
+                    "requests."
                 )
     return sentences
 
@@ -94,6 +104,12 @@ PART = Part(
         ),
     ),
     plots=(Plot("bars", "rate", "Requests a second", x="workers"),),
+    headlines=tuple(
+        Headline(
+            "rate", _at(title, WORKERS[-1]), "yolanda", f"with two workers: {title}", "uvicorn"
+        )
+        for title in reversed(REQUESTS)
+    ),
     seconds=2.0,
     by_default=False,
 )
