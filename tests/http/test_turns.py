@@ -195,6 +195,27 @@ def test_nothing_else_is_lost_when_a_handler_is_interrupted(turns: Turns) -> Non
     assert answered == [served[0], served[2]]
 
 
+def test_an_outer_loop_is_told_of_what_an_interrupt_has_left() -> None:
+    with ExitStack() as stack:
+        turns = Turns(stack, "epoll")
+        fd = turns.loop.fileno()
+        clients = turns.connect(2)
+        served: list[str] = []
+
+        def handle(request: HttpRequest, response: HttpResponse) -> None:
+            served.append(request.path)
+            if len(served) == 1:
+                raise KeyboardInterrupt
+            _echo_path(request, response)
+
+        turns.handle = handle
+        with pytest.raises(KeyboardInterrupt):
+            turns.serve(dict.fromkeys(clients, GET % b""))
+        assert select.select([fd], [], [], 0)[0]
+        turns.loop.run_once(0)
+        assert served == ["/", "/"]
+
+
 def test_what_is_wrong_with_one_connection_keeps_no_other_from_its_response(
     turns: Turns, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -490,7 +490,7 @@ class EventLoop:
         self._running = False
         with self._lock:
             self._asleep = True
-            left = bool(self._jobs)
+            left = bool(self._jobs or self._unread)
         if left:
             self._wakeup.wake()
         if self._timer_descriptor is not None:

@@ -61,7 +61,8 @@ class CoroutineRunner:
             spare = self._spare = _SpareTask(self._loop, self._clean.copy())
         _enter_task(self._loop, spare.task)
         self._entered = spare
-        self._references = getrefcount(spare.task)
+        task = spare.task
+        self._references = getrefcount(task)
 
     def __exit__(
         self,
@@ -108,7 +109,7 @@ class CoroutineRunner:
             try:  # whether it has left something behind
                 if (
                     spare.touched
-                    or getrefcount(task) != self._references + 1
+                    or getrefcount(task) != self._references
                     or spare.context != self._clean
                     or getweakrefcount(task) != spare.weak_references
                 ):

@@ -117,10 +117,11 @@ class HttpExchange(HttpResponse, Exchange):
                 raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")
             self.status = status
             key = tuple(message["headers"]) if "headers" in message else ()
+            known = self.known
             try:
-                fields = self.known[key]
+                fields = known[key]
             except TypeError:
-                fields = self.known.of_lists(key)
+                fields = known.of_lists(key)
             self.field_lines = fields
             if fields.close:
                 self.close = True

@@ -68,8 +68,9 @@ class ScopeMaker:
         if ends is None:
             ends = connection.context = self._look_at_ends(connection)
         scope["client"], scope["server"], by_proxy = ends
-        scope["state"] = self._state.copy()
-        if by_proxy and fields.says_forwarded:
+        state = self._state
+        scope["state"] = state.copy() if state else {}
+        if by_proxy and fields.forwarded is not False and fields.says_forwarded:
             self._correct(scope, request)
         return scope
 
