@@ -102,6 +102,30 @@ def test_a_job_that_never_ends_keeps_nobody_but_its_thread(
     go_on.set()
 
 
+@pytest.mark.parametrize("has_gil", [True, False], ids=["GIL", "free"])
+def test_jobs_that_find_nobody_at_work_do_not_wait_for_the_next_look(
+    has_gil: bool, run_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look is never, since the clock stands still."""
+    monkeypatch.setattr("yolanda.apps.wsgi.threads._has_gil", lambda: has_gil)
+    with EventLoop(clock=lambda: 1000.0) as loop:
+        threads: Threads[Job] = Threads(loop, 2, caller)
+        go = threading.Event()
+        done: list[int] = []
+        for _ in range(2):
+            threads.submit(lambda: go.wait(PATIENCE))
+        for number in range(3):  # more than are woken, so that the loop means to look
+            threads.submit(lambda number=number: done.append(number))
+        loop.run_once(0)
+        go.set()
+        run_until(loop, lambda: len(done) == 3, PATIENCE)
+        run_until(loop, lambda: not threads.busy, PATIENCE)
+        for number in range(3, 6):
+            threads.submit(lambda number=number: done.append(number))
+        run_until(loop, lambda: len(done) == 6, PATIENCE)
+        assert threads.close(PATIENCE)
+
+
 def test_news_are_heard_although_the_next_job_waits(
     loop: EventLoop, make: Any, run_until: Any
 ) -> None:

@@ -89,13 +89,21 @@ class Threads(Generic[Job]):
         """All jobs of this turn are there: see that they are done."""
         self._looks_soon = False
         jobs = len(self._jobs)
-        if jobs > self._woken and not self._ticking:
-            self._wake(1 if _has_gil() else jobs - self._woken)
-            if len(self._jobs) > self._woken:
-                self._ticking = True
-                self._begun = self._submitted - jobs
-                self._at_once = 1
-                self._loop.call_later(_TICK, self._tick)
+        if jobs <= self._woken:
+            return
+        if not _has_gil():
+            self._wake(jobs - self._woken)
+        elif not self._ticking or self._nobody_works():
+            self._wake(1)
+        if not self._ticking and len(self._jobs) > self._woken:
+            self._ticking = True
+            self._begun = self._submitted - jobs
+            self._at_once = 1
+            self._loop.call_later(_TICK, self._tick)
+
+    def _nobody_works(self) -> bool:
+        with self._lock:  # or a thread might just be about to rest
+            return not (self._busy or self._woken)
 
     def _tick(self) -> None:
         """See whether those who work are enough."""
