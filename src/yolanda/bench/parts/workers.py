@@ -85,8 +85,7 @@ PART = Part(
     title="Worker processes",
     question=(
         "What does a second worker process bring on two cores that the client uses as well, to an "
-        "application that has nothing to do and to one that works for some tenths of a "
-        "millisecond?"
+        "application that has nothing to do and to one that works for a tenth of a millisecond?"
     ),
     contenders=tuple(contender.name for contender in servers(1)),
     figures=(
