@@ -68,6 +68,18 @@ def _echo_path(request: HttpRequest, response: HttpResponse) -> None:
     response.text(request.path)
 
 
+def interrupted(served: list[str], number: int) -> Handler:
+    """Return a handler that notes in ``served`` what it is asked, and is interrupted once."""
+
+    def handle(request: HttpRequest, response: HttpResponse) -> None:
+        served.append(request.path)
+        if len(served) == number:
+            raise KeyboardInterrupt
+        _echo_path(request, response)
+
+    return handle
+
+
 def has_something(client: Client) -> bool:
     return bool(select.select([client.socket], [], [], 0)[0])
 
@@ -179,14 +191,7 @@ def test_nothing_else_is_lost_when_a_handler_is_interrupted(turns: Turns) -> Non
     """What waits leaves, and who was not served yet is served in the next turn."""
     clients = turns.connect(3)
     served: list[str] = []
-
-    def handle(request: HttpRequest, response: HttpResponse) -> None:
-        served.append(request.path)
-        if len(served) == 2:
-            raise KeyboardInterrupt
-        _echo_path(request, response)
-
-    turns.handle = handle
+    turns.handle = interrupted(served, 2)
     with pytest.raises(KeyboardInterrupt):
         turns.serve({client: GET % b"%d" % i for i, client in enumerate(clients)})
     assert [has_something(client) for client in clients].count(True) == 1
@@ -202,14 +207,7 @@ def test_an_outer_loop_is_told_of_what_an_interrupt_has_left() -> None:
         fd = turns.loop.fileno()
         clients = turns.connect(2)
         served: list[str] = []
-
-        def handle(request: HttpRequest, response: HttpResponse) -> None:
-            served.append(request.path)
-            if len(served) == 1:
-                raise KeyboardInterrupt
-            _echo_path(request, response)
-
-        turns.handle = handle
+        turns.handle = interrupted(served, 1)
         with pytest.raises(KeyboardInterrupt):
             turns.serve(dict.fromkeys(clients, GET % b""))
         assert select.select([fd], [], [], 0)[0]

@@ -177,7 +177,6 @@ class RequestDecoder:
         """
         shared = self._shared
         fed = self.fed
-        rest = b""
         if not fed:
             head = data if not position else data[position : data.find(_END, position) + 4]
             if len(head) <= _LONGEST_KNOWN_HEAD:
@@ -247,11 +246,8 @@ class RequestDecoder:
             others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
         ):
             self._check_hosts(piece, line)
-        size = len(piece) - len(first) - 2
         fields = FieldBlock(
-            rest if len(rest) == size else piece[-size:],  # the hash of the former is known
-            keep_alive,
-            ordinary=complete and not upgrade_offered,
+            piece[len(first) + 2 :], keep_alive, ordinary=complete and not upgrade_offered
         )
         if (
             fields.ordinary

@@ -187,15 +187,8 @@ class HttpConnection:
         finally:
             self._processing = False
         decoder.request = None  # or an idle connection would keep what it was last asked
-        if not self._kept and (self._batch or self._recorder is not None):
-            outbox = connection.loop.outbox  # as `_keep` does
-            if outbox is None:
-                self.flush()
-            else:
-                self._kept = True
-                outbox.append(self)
-                if len(outbox) >= _MANY:
-                    connection.loop.flush()
+        if self._batch or self._recorder is not None:
+            self._keep()
         if self._upgraded:
             buffer.append(data[position:])
             self._hand_on()

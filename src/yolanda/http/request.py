@@ -43,7 +43,7 @@ class FieldBlock:
     same share this object, as far as they were kept; so what was found out once holds for all.
     """
 
-    __slots__ = ("forwarded", "keep_alive", "ordinary", "pairs", "raw")
+    __slots__ = ("_says_forwarded", "keep_alive", "ordinary", "pairs", "raw")
 
     def __init__(self, raw: bytes, keep_alive: bool, ordinary: bool) -> None:
         self.raw = raw
@@ -52,17 +52,16 @@ class FieldBlock:
         """Whether they leave a connection of HTTP/1.1 open."""
         self.ordinary = ordinary
         """Whether no body follows them, and no other protocol is offered in them."""
-        self.forwarded: bool | None = None
-        """What `says_forwarded` has said; None before somebody has asked."""
+        self._says_forwarded: bool | None = None
         self.pairs: list[tuple[bytes, bytes]] | None = None
         """Name, in lower case, and value of each, if somebody has taken the lines apart."""
 
     @property
     def says_forwarded(self) -> bool:
         """Whether a proxy may have said in them for whom it asks; see `TrustedProxies`."""
-        if self.forwarded is None:
-            self.forwarded = b"forwarded" in self.raw.lower()
-        return self.forwarded
+        if self._says_forwarded is None:
+            self._says_forwarded = b"forwarded" in self.raw.lower()
+        return self._says_forwarded
 
 
 class HttpRequest:

@@ -61,7 +61,7 @@ class CoroutineRunner:
             spare = self._spare = _SpareTask(self._loop, self._clean.copy())
         _enter_task(self._loop, spare.task)
         self._entered = spare
-        task = spare.task
+        task = spare.task  # a reference of its own, as in `start`
         self._references = getrefcount(task)
 
     def __exit__(
@@ -96,10 +96,10 @@ class CoroutineRunner:
             self._hand_over(spare, coroutine.__await__(), _BEGIN, outcome)
             return False
         self._entered = None  # as long as it is in its step: it may come here again
-        run = spare.run
         steps = coroutine.__await__()
         try:
-            waited_for = run(next, steps, _DONE)  # no StopIteration is made, which would cost more
+            # No StopIteration is made, which would cost more.
+            waited_for = spare.context.run(next, steps, _DONE)
         except BaseException:
             self._replace(spare).cancel()
             raise
@@ -189,7 +189,6 @@ class _SpareTask:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self.context = context
-        self.run = context.run
         self._handed_over = loop.create_future()
         self._steps: _Steps | None = None  # of the coroutine that it runs to its end
         self._waited_for: Any = None
