@@ -101,7 +101,7 @@ class SharedParsers:
 
     __slots__ = (
         "_marks", "field_blocks", "host_fields", "limits", "longest_block", "longest_line",
-        "parser", "request_lines", "size_to_check",
+        "parser", "request_lines", "size_to_check", "smallest_size",
     )  # fmt: skip
 
     def __init__(self, limits: HttpLimits) -> None:
@@ -110,6 +110,8 @@ class SharedParsers:
             limits.request_line_size, limits.head_size, 4 * limits.header_count
         )
         """A head of at most so many bytes is within all limits: a field takes 4 bytes or more."""
+        self.smallest_size = min(limits.request_line_size, limits.head_size)
+        """The same for a head whose fields are not too many."""
         self.longest_block = min(
             _LONGEST_KNOWN_BLOCK, limits.head_size - _LONGEST_KNOWN - len(b"\r\n")
         )
@@ -177,6 +179,7 @@ class RequestDecoder:
         """
         shared = self._shared
         fed = self.fed
+        lines: list[bytes] | None = None
         if not fed:
             head = data if not position else data[position : data.find(_END, position) + 4]
             if len(head) <= _LONGEST_KNOWN_HEAD:
@@ -192,6 +195,9 @@ class RequestDecoder:
                         request.fields = fields
                         request.keep_alive = fields.keep_alive
                         return position + len(head)
+                found = rest.split(b"\r\n")
+                if first and not found[-1] and found.index(b"") == len(found) - 2:
+                    lines = found  # a head and nothing else
             if data[position] <= 13:
                 # Empty lines before a request are passed over (RFC 9112, 2.2).
                 while data.startswith(b"\r\n", position):
@@ -201,13 +207,20 @@ class RequestDecoder:
                     return position
                 if data[position] in b"\r\n":  # llhttp passes over these too
                     raise HttpError(400, "half a line end before the request line")
-        end = data.find(_END, position + fed - 3 if fed > 3 else position)
-        stop = end + 4 if end >= 0 else len(data)
-        if stop - position > shared.size_to_check:
-            self._check_sizes(data, position, stop)
+        if lines is None:
+            end = data.find(_END, position + fed - 3 if fed > 3 else position)
+            stop = end + 4 if end >= 0 else len(data)
+            if stop - position > shared.size_to_check:
+                self._check_sizes(data, position, stop)
+            start = position + fed
+            piece = data if stop - start == len(data) else data[start:stop]
+        else:
+            piece = head
+            stop = position + len(head)
+            end = stop - 4
+            if len(head) > shared.smallest_size or len(lines) - 2 > shared.limits.header_count:
+                self._check_sizes(data, position, stop)
         parser = self._parser or shared.parser
-        start = position + fed
-        piece = data if stop - start == len(data) else data[start:stop]
         upgrade_offered = False
         try:
             parser.feed(piece)
@@ -240,24 +253,26 @@ class RequestDecoder:
                 self._drop_parser()
 
         # llhttp has accepted the head; now for what it lets pass.
-        first, second, others = piece.split(b"\r\n", 2)
+        if lines is None:
+            first, _, rest = piece.partition(b"\r\n")
+            lines = rest.split(b"\r\n")
         line = shared.request_lines.get(first) or self._read_request_line(first, piece)
-        if second not in shared.host_fields or (
-            others != b"\r\n" and _HOST_FIELD.search(piece, len(first) + len(second))
+        if lines[0] not in shared.host_fields or (
+            len(lines) > 3 and _HOST_FIELD.search(rest, len(lines[0]))
         ):
             self._check_hosts(piece, line)
-        fields = FieldBlock(
-            piece[len(first) + 2 :], keep_alive, ordinary=complete and not upgrade_offered
-        )
+        del lines[-2:]
+        ordinary = complete and not upgrade_offered
+        fields = FieldBlock(rest, lines, keep_alive, ordinary)
         if (
-            fields.ordinary
+            ordinary
             and line.persistent
-            and len(fields.raw) <= shared.longest_block
-            and shared.has_met(fields.raw)
+            and len(rest) <= shared.longest_block
+            and shared.has_met(rest)
         ):
             if len(shared.field_blocks) >= _KNOWN_LINES:
                 shared.field_blocks.clear()
-            shared.field_blocks[fields.raw] = fields
+            shared.field_blocks[rest] = fields
         self.request = request = HttpRequest()
         request.line = line
         request.path = line.path

@@ -841,7 +841,7 @@ def _no_request() -> HttpRequest:
     request = HttpRequest()
     request.head = b""
     request.line = RequestLine("-", "-", "HTTP/1.1")
-    request.fields = FieldBlock(b"\r\n", keep_alive=False, ordinary=True)
+    request.fields = FieldBlock(b"\r\n", [], keep_alive=False, ordinary=True)
     request.path = "-"
     request.keep_alive = False
     return request

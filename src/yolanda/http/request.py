@@ -43,11 +43,13 @@ class FieldBlock:
     same share this object, as far as they were kept; so what was found out once holds for all.
     """
 
-    __slots__ = ("_says_forwarded", "keep_alive", "ordinary", "pairs", "raw")
+    __slots__ = ("_says_forwarded", "keep_alive", "lines", "ordinary", "pairs", "raw")
 
-    def __init__(self, raw: bytes, keep_alive: bool, ordinary: bool) -> None:
+    def __init__(self, raw: bytes, lines: list[bytes], keep_alive: bool, ordinary: bool) -> None:
         self.raw = raw
-        """The lines, as they came."""
+        """What came."""
+        self.lines = lines
+        """Its lines but for the empty one, without their ends."""
         self.keep_alive = keep_alive
         """Whether they leave a connection of HTTP/1.1 open."""
         self.ordinary = ordinary

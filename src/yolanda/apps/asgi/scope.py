@@ -53,6 +53,22 @@ class ScopeMaker:
         self._root_path = root_path
         self._raw_root_path = quote(root_path, safe=_SAFE_IN_PATHS).encode()
         self._scheme = scheme
+        self._template: dict[str, Any] = {
+            "type": "http",
+            "asgi": _VERSIONS,
+            "http_version": "1.1",
+            "method": "",
+            "scheme": scheme,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": root_path,
+            "headers": [],
+            "client": None,
+            "server": None,
+            "state": {},
+            "extensions": HTTP_EXTENSIONS,
+        }
         self._proxies = proxies
         self._known_fields = _KnownFields()
 
@@ -97,28 +113,17 @@ class ScopeMaker:
         scope["scheme"] = forwarded.scheme
 
     def _take_apart(self, fields: FieldBlock) -> list[_Field]:
-        known = self._known_fields
-        fields.pairs = pairs = [known[line] for line in fields.raw.split(b"\r\n")[:-2]]
+        fields.pairs = pairs = list(map(self._known_fields.__getitem__, fields.lines))
         return pairs
 
     def _begin(self, line: RequestLine) -> dict[str, Any]:
         """What the scopes of all requests with the same first line have in common."""
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": _VERSIONS,
-            "http_version": _HTTP_VERSIONS[line.version],
-            "method": line.method,
-            "scheme": self._scheme,
-            "path": self._root_path + line.path,
-            "raw_path": self._raw_root_path + line.raw_path.encode("latin-1"),
-            "query_string": line.target.partition("?")[2].encode("latin-1"),
-            "root_path": self._root_path,
-            "headers": [],
-            "client": None,
-            "server": None,
-            "state": {},
-            "extensions": HTTP_EXTENSIONS,
-        }
+        scope = self._template.copy()
+        scope["http_version"] = _HTTP_VERSIONS[line.version]
+        scope["method"] = line.method
+        scope["path"] = self._root_path + line.path
+        scope["raw_path"] = self._raw_root_path + line.raw_path.encode("latin-1")
+        scope["query_string"] = line.target.partition("?")[2].encode("latin-1")
         if line.kept:
             line.scope = scope.copy()
         return scope
