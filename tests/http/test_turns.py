@@ -1,4 +1,4 @@
-"""What is ready in a turn of the loop is read, then served, then sent; and all in its order.
+"""What is ready in a turn of the loop is read, decoded, served, then sent; and all in its order.
 
 The turns are made here, one by one, so that it is known which requests one of them finds.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from yolanda.buffer import Buffer
 from yolanda.http import HttpRequest, HttpResponse, HttpServer
 from yolanda.http.codec import RequestDecoder
 from yolanda.reactor.dispatcher import DISPATCHERS
@@ -104,19 +105,34 @@ def test_no_response_leaves_before_all_that_is_ready_was_handled(turns: Turns) -
     assert [client.read().text for client in clients] == ["/0", "/1", "/2"]
 
 
-def test_all_that_is_ready_is_read_before_any_of_it_is_served(turns: Turns) -> None:
+def test_all_that_is_ready_is_read_and_decoded_before_any_of_it_is_served(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clients = turns.connect(3)
-    waiting: list[int] = []
+    steps: list[str] = []
+    read_from, decode_head = Buffer.read_from, RequestDecoder.decode_head
+
+    def read(buffer: Buffer, fd: int) -> int:
+        steps.append("read")
+        return read_from(buffer, fd)
+
+    def decode(decoder: RequestDecoder, data: bytes, position: int) -> int:
+        steps.append("decode")
+        return decode_head(decoder, data, position)
 
     def handle(request: HttpRequest, response: HttpResponse) -> None:
-        connections = turns.server.open_connections()
-        waiting.append(sum(bool(connection.input) for connection in connections))
+        steps.append("serve")
         _echo_path(request, response)
 
+    monkeypatch.setattr(Buffer, "read_from", read)
+    monkeypatch.setattr(RequestDecoder, "decode_head", decode)
     turns.handle = handle
     turns.serve(dict.fromkeys(clients, GET % b""))
-    # Who is told of edges has to be able to stop between two reads.
-    assert waiting == ([0, 0, 0] if turns.loop.edge_triggered else [2, 1, 0])
+    if turns.loop.edge_triggered:
+        # Who is told of edges has to be able to stop between two reads.
+        assert [step for step in steps if step != "read"] == ["decode", "serve"] * 3
+    else:
+        assert steps == ["read"] * 3 + ["decode"] * 3 + ["serve"] * 3
     assert all(client.read().text == "/" for client in clients)
 
 
@@ -199,6 +215,31 @@ def test_nothing_else_is_lost_when_a_handler_is_interrupted(turns: Turns) -> Non
     assert len(served) == 3
     answered = [client.read().text for client in clients if has_something(client)]
     assert answered == [served[0], served[2]]
+
+
+@pytest.mark.parametrize("cut", [0, 10, len(GET % b"first")])
+def test_what_comes_after_an_interrupt_follows_what_was_there_before_it(
+    turns: Turns, cut: int
+) -> None:
+    clients = turns.connect(2)
+    served: list[str] = []
+    turns.handle = interrupted(served, 1)
+    requests = GET % b"first" + GET % b"second"
+    before = requests[:cut] or GET % b"zeroth"
+    with pytest.raises(KeyboardInterrupt):
+        turns.serve(
+            {
+                clients[0]: GET % b"",
+                clients[1]: before,
+            }
+        )
+    turns.handle = _echo_path
+    clients[1].send(requests[cut:])
+    turns.turn_until(lambda: has_something(clients[1]))
+    expected = ["/first", "/second"] if cut else ["/zeroth", "/first", "/second"]
+    turns.loop.run_once(0.1)
+    turns.loop.run_once(0)
+    assert [clients[1].read().text for _ in expected] == expected
 
 
 def test_an_outer_loop_is_told_of_what_an_interrupt_has_left() -> None:

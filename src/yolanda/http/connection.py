@@ -61,6 +61,7 @@ class HttpConnection:
         "_body",
         "_closing",
         "_deadline",
+        "_decoded",
         "_decoder",
         "_discarding",
         "_draining",
@@ -70,6 +71,7 @@ class HttpConnection:
         "_kept",
         "_limits",
         "_noticed",
+        "_objection",
         "_peer_done",
         "_processing",
         "_recorder",
@@ -97,6 +99,9 @@ class HttpConnection:
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
         self._noticed = False  # something has come, and will be looked at in this turn
+        # What has been decoded ahead and not served, and how far it was used.
+        self._decoded: tuple[bytes, int] | None = None
+        self._objection: HttpError | None = None  # to what has been decoded ahead
         self._kept = False  # the batch will be flushed
         self._processing = False
         self._discarding = False  # nobody wants the rest of the request's body
@@ -138,6 +143,24 @@ class HttpConnection:
         elif not self._noticed:
             self._noticed = True
             inbox.append(self)
+        elif self._decoded is not None:  # an interrupt came before that was served
+            data, position = self._decoded
+            self._decoded = (data + buffer.retrieve_all(), position)
+
+    def decode(self) -> None:
+        """Decode the head of what has come, if it begins with one.  `receive` serves it."""
+        decoder = self._decoder
+        if self._request is not None or decoder.fed or self._decoded is not None or self._closing:
+            return
+        data = self.connection.input.retrieve_all()
+        if not data:
+            return  # the end of the stream has come as well
+        position = 0
+        try:
+            position = decoder.decode_head(data, 0)
+        except HttpError as error:
+            self._objection = error
+        self._decoded = (data, position)
 
     def receive(self) -> None:
         """Serve what has come, as far as it can be served now."""
@@ -145,7 +168,10 @@ class HttpConnection:
         connection = self.connection
         buffer = connection.input
         decoder = self._decoder
+        decoded = self._decoded
+        objection: HttpError | None = None
         if self._request is not None or self._closing or connection.state is _DISCONNECTED:
+            self._decoded = None
             if self._closing:
                 if not self._upgraded:  # else it is another protocol's
                     buffer.retrieve_all()
@@ -156,32 +182,46 @@ class HttpConnection:
                 if len(buffer) >= self._limits.pipeline_size:
                     connection.pause_reading()  # the client is far ahead of its response
                 return
-        data = buffer.retrieve_all()
+        if decoded is not None:
+            self._decoded = None
+            data, position = decoded
+            head_had_begun = 0
+            request = decoder.request
+            more = request is not None or len(data) > decoder.fed
+            if self._objection is not None:
+                objection, self._objection = self._objection, None
+        else:
+            data = buffer.retrieve_all()
+            position = 0
+            head_had_begun = decoder.fed
+            request = None
+            more = True
         size = len(data)
-        position = 0
-        head_had_begun = decoder.fed
         self._processing = True
         try:
-            while position < size:
-                if position and connection.queued > _HIGH_WATER:
-                    break  # the client asks more than it takes; see handle_low_water
-                if self._request is None:
-                    position = decoder.decode_head(data, position)
-                    request = decoder.request
-                    if request is None:
-                        break
+            if objection is not None:
+                raise objection
+            while more:
+                if request is not None:
                     request.connection = connection
                     if decoder.body_expected:
                         self._await_body(request, size - position)
                     else:
                         self._serve(request)
+                if self._closing or position >= size:
+                    break
+                if position and connection.queued > _HIGH_WATER:
+                    break  # the client asks more than it takes; see handle_low_water
+                if self._request is None:
+                    position = decoder.decode_head(data, position)
+                    request = decoder.request
+                    more = request is not None
                 elif decoder.body_expected:
                     piece, position = decoder.decode_body(data, position)
                     self._take_body(piece)
+                    request = None
                 else:
                     break  # its response comes first
-                if self._closing:
-                    break
         except HttpError as error:
             self._refuse(error)
         finally:

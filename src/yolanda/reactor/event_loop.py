@@ -53,11 +53,14 @@ class LoopStatistics:
 class Receiver(Protocol):
     """Who works on what has come when all that is ready has been read; see `EventLoop.inbox`."""
 
+    def decode(self) -> None:
+        """Find out what it means.  All do so before one does anything else."""
+
     def receive(self) -> None:
-        """Do so."""
+        """Do what is to be done about it."""
 
     def fail(self, error: Exception) -> None:
-        """`receive` has raised ``error``, which was logged."""
+        """One of the two has raised ``error``, which was logged."""
 
 
 class Sender(Protocol):
@@ -115,9 +118,10 @@ class EventLoop:
         """In a turn: those who have something to send, soon, and in this turn; else None, and who
         has something sends it at once.  In the owner's thread.
 
-        To read from many, work for many and send to many in three strides costs less than to do
-        all for one after the other.  The processor finds in its caches what it has just done, and
-        a client that has been woken by the first response is awake when the next ones come."""
+        To read from many, decode for many, work for many and send to many in four strides costs
+        less than to do all for one after the other.  The processor finds in its caches what it has
+        just done, and a client that has been woken by the first response is awake when the next
+        ones come."""
         self._stopping = False
         self._closed = False
         self._signals: deque[int] = deque()
@@ -460,6 +464,11 @@ class EventLoop:
 
     def _receive(self) -> None:
         unread = self._unread
+        for receiver in unread:
+            try:
+                receiver.decode()
+            except Exception as error:
+                self._report(repr(receiver), error, receiver.fail)
         done = 0
         try:
             for receiver in unread:
