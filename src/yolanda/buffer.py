@@ -20,7 +20,8 @@ BytesLike = bytes | bytearray | memoryview
 READ_SIZE = 65536
 """Bytes that one `Buffer.read_from` asks for: what a loop gives a connection in one turn.
 
-More is not better: glibc serves requests over 128 KiB with a system call of their own."""
+More is not better: glibc serves requests over 128 KiB with a system call of their own, until one
+has been returned that was used as a whole."""
 
 _SMALLEST_STORAGE = 512
 _LARGEST_IDLE_STORAGE = 65536  # storage above this is given back once the buffer runs empty

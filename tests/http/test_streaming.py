@@ -1,6 +1,10 @@
 """Request bodies that are taken piece by piece, and 100 Continue."""
 
 import contextlib
+import fcntl
+import socket
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from yolanda.buffer import READ_SIZE, Buffer
 from yolanda.http import HttpLimits, HttpRequest, HttpResponse
 from yolanda.reactor.dispatcher import DISPATCHERS
 
@@ -56,6 +61,42 @@ def test_a_body_in_pieces(serve: Callable[..., Any], dispatcher: str, threads: i
         client.send(CHUNKED + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n" + NEXT)
         assert client.read().text == "/ 5"
         assert client.read().text == "/next 0"
+
+
+def test_more_is_read_at_once_while_a_large_body_comes(
+    serve: Callable[..., Any], eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taker = Taker()
+    served = serve(taker, streaming=True)
+    asked: list[int] = []
+    read_from = Buffer.read_from
+
+    def read(buffer: Buffer, fd: int, size: int) -> int:
+        asked.append(size)
+        return read_from(buffer, fd, size)
+
+    with served.connect() as client:
+        client.send(HEAD + b"Content-Length: 3000005\r\n\r\n" + b"slow.")
+        eventually(lambda: taker.pieces == [b"slow."])
+        (connection,) = served.server.open_connections()
+        served.call(taker.requests[0].pause)
+        sender = threading.Thread(target=client.send, args=(b"x" * 3_000_000,))
+        sender.start()
+        eventually(lambda: waiting(connection.socket) > 50_000)
+        monkeypatch.setattr(Buffer, "read_from", read)
+        served.call(taker.requests[0].resume)
+        assert client.read().text == "/ 3000005"
+        sender.join()
+        sizes = [len(piece) for piece in taker.pieces[1:-1]]
+        assert sizes[0] > 50_000
+        expected = [4 * READ_SIZE if size >= 49152 else READ_SIZE for size in sizes]
+        assert asked == [READ_SIZE, *expected[:-1]]
+        assert connection.read_size == READ_SIZE
+
+
+def waiting(sock: socket.socket) -> int:
+    """Bytes that the kernel has for ``sock``."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_the_handler_is_called_before_the_body_comes(serve: Callable[..., Any]) -> None:

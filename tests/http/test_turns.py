@@ -112,9 +112,9 @@ def test_all_that_is_ready_is_read_and_decoded_before_any_of_it_is_served(
     steps: list[str] = []
     read_from, decode_head = Buffer.read_from, RequestDecoder.decode_head
 
-    def read(buffer: Buffer, fd: int) -> int:
+    def read(buffer: Buffer, fd: int, size: int) -> int:
         steps.append("read")
-        return read_from(buffer, fd)
+        return read_from(buffer, fd, size)
 
     def decode(decoder: RequestDecoder, data: bytes, position: int) -> int:
         steps.append("decode")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from yolanda.buffer import Buffer
+from yolanda.buffer import READ_SIZE, Buffer
 from yolanda.http.codec import RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.errors import HttpError, reason_of
 from yolanda.http.exchange_recorder import ExchangeObserver, ExchangeRecorder
@@ -27,6 +27,8 @@ _LARGE = 16384  # bytes of a response that need no company to be worth a system 
 _MANY = 64  # responses that are enough of a company
 _HIGH_WATER = 262144  # bytes that a client has not taken, and no more is done for it
 _LOW_WATER = 65536
+_BULK = READ_SIZE * 3 // 4  # bytes of a body in one read that announce more of the kind
+_BULK_READ_SIZE = 262144
 _PUMP_SIZE = 262144  # bytes of an iterable that are produced before others get their turn
 _PUMP_PIECES = 4096  # the same for an iterable of empty or tiny pieces
 _DISCONNECTED = ConnectionState.DISCONNECTED  # not through the enumeration each time
@@ -278,6 +280,10 @@ class HttpConnection:
         request = self._request
         assert request is not None
         complete = not self._decoder.body_expected
+        # Who fills one read goes on, and each piece is a way through server and application.
+        self.connection.read_size = (
+            _BULK_READ_SIZE if len(piece) >= _BULK and not complete else READ_SIZE
+        )
         if self._discarding:
             if complete:
                 self._request = None

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import Any, BinaryIO
 
 from yolanda.address import Address
-from yolanda.buffer import Buffer, BytesLike
+from yolanda.buffer import READ_SIZE, Buffer, BytesLike
 from yolanda.reactor.channel import Callback, Channel
 from yolanda.reactor.deadline import Deadline
 from yolanda.reactor.event_loop import EventLoop
@@ -113,6 +113,7 @@ class TcpConnection:
         "owner",
         "protocol",
         "proxy_header",
+        "read_size",
         "state",
     )
 
@@ -164,6 +165,9 @@ class TcpConnection:
         """What a proxy said before the stream, if the server asks for it."""
         self.jobs: deque[Any] | None = None
         """What a `WorkerPool` computes for this connection, in order; the pool's own."""
+        self.read_size = READ_SIZE
+        """Bytes that are asked of the kernel in a turn; a protocol may ask for more while it knows
+        that they come."""
         self.bytes_in = 0
         self.bytes_out = 0
         self.last_read = self.last_write = loop.now
@@ -433,7 +437,7 @@ class TcpConnection:
         """Take what is there, once; whether there may be more."""
         buffer = self.input
         try:
-            count = buffer.read_from(self._fd)
+            count = buffer.read_from(self._fd, self.read_size)
         except BlockingIOError:
             return False
         except OSError as error:

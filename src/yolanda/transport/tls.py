@@ -27,7 +27,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from yolanda.buffer import READ_SIZE
 from yolanda.reactor.event_loop import EventLoop
 from yolanda.reactor.timer_queue import Timer
 from yolanda.transport.output_queue import BYTES_A_TURN, FilePiece, OutputQueue
@@ -276,7 +275,7 @@ class TlsConnection(TcpConnection):
             self._take_held()
             return True
         try:
-            data = os.read(self._fd, READ_SIZE)
+            data = os.read(self._fd, self.read_size)
         except BlockingIOError:
             return False
         except OSError as error:

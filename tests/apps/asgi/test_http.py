@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from yolanda.apps.asgi.interface import HIGH_WATER, ClientDisconnected
+from yolanda.apps.asgi.interface import BODY_HIGH_WATER, HIGH_WATER, ClientDisconnected
 from yolanda.http import HttpLimits, TrustedProxies
 
 PATIENCE = 20.0
@@ -265,7 +265,7 @@ def test_upload_is_no_faster_than_it_is_received(serve, eventually):
     assert client.read() == (200, b"%d" % size)
     thread.join(PATIENCE)
     # One read of the connection may come above the mark.
-    assert max(sizes) <= HIGH_WATER + 300_000
+    assert max(sizes) <= BODY_HIGH_WATER + 300_000
 
 
 def test_100_continue(serve, when):

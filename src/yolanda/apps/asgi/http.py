@@ -5,6 +5,7 @@ import logging
 from collections import deque
 
 from yolanda.apps.asgi.interface import (
+    BODY_HIGH_WATER,
     HIGH_WATER,
     ClientDisconnected,
     Exchange,
@@ -239,7 +240,7 @@ class HttpExchange(HttpResponse, Exchange):
         if piece:
             arrived.append(piece)
             self._arrived_size += len(piece)
-            if self._arrived_size > HIGH_WATER and not self._paused:
+            if self._arrived_size > BODY_HIGH_WATER and not self._paused:
                 self._paused = True
                 self.request.pause()
         else:

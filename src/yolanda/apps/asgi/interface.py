@@ -16,8 +16,11 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HIGH_WATER = 65536
-"""Bytes that came and the application has not received, and no more is read; bytes that the client
-has not taken, and `send` waits."""
+"""Bytes of messages that the application has not received, and no more is read; bytes that the
+client has not taken, and `send` waits."""
+
+BODY_HIGH_WATER = 262144
+"""Bytes of a request's body that the application has not received, and no more is read."""
 
 
 class ClientDisconnected(ConnectionError):
