@@ -40,6 +40,8 @@ class Buffer:
     __slots__ = ("_data", "_delimiter", "_read", "_searched", "_write")
 
     _data: bytes | bytearray  # ``bytes`` are adopted: read-only, and full up to the end
+    _read: int  # both are 0 while it is empty
+    _write: int
 
     def __init__(self, data: BytesLike = b"") -> None:
         self._data = bytes(data)
@@ -52,7 +54,7 @@ class Buffer:
         return self._write - self._read
 
     def __bool__(self) -> bool:
-        return self._write != self._read
+        return self._write != 0
 
     def __repr__(self) -> str:
         head = self.peek(min(len(self), 32))
@@ -104,9 +106,8 @@ class Buffer:
 
     def append(self, data: BytesLike) -> None:
         """Add ``data`` at the end.  ``bytes`` given to an empty buffer are taken without a copy."""
-        if self._read == self._write and type(data) is bytes:
+        if not self._write and type(data) is bytes:
             self._data = data
-            self._read = 0
             self._write = len(data)
             return
         size = data.nbytes if isinstance(data, memoryview) else len(data)
@@ -253,10 +254,8 @@ class Buffer:
         Returns the number of bytes, 0 at the end of the stream.  Raises what the call raises:
         `BlockingIOError` when there is nothing yet.  (Course, chapter 34; man 2 readv.)
         """
-        if self._read == self._write:
-            data = os.read(fd, size)
-            self._data = data
-            self._read = 0
+        if not self._write:
+            self._data = data = os.read(fd, size)
             self._write = size = len(data)
             return size
         spare = _spare_of_this_thread(size)

@@ -193,7 +193,6 @@ class RequestDecoder:
                         request.path = line.path
                         request.head = head
                         request.fields = fields
-                        request.keep_alive = fields.keep_alive
                         return position + len(head)
                 found = rest.split(b"\r\n")
                 if first and not found[-1] and found.index(b"") == len(found) - 2:
@@ -278,7 +277,6 @@ class RequestDecoder:
         request.path = line.path
         request.head = piece
         request.fields = fields
-        request.keep_alive = keep_alive
         if upgrade_offered:
             request.upgrade_offered = True
         if not complete:

@@ -60,10 +60,10 @@ class HttpConnection:
 
     __slots__ = (
         "_batch",
+        "_behind",
         "_body",
         "_closing",
         "_deadline",
-        "_decoded",
         "_decoder",
         "_discarding",
         "_draining",
@@ -76,6 +76,7 @@ class HttpConnection:
         "_objection",
         "_peer_done",
         "_processing",
+        "_ready",
         "_recorder",
         "_request",
         "_response",
@@ -101,9 +102,9 @@ class HttpConnection:
         self._iterator: Iterator[bytes | str] | None = None  # produces the response's body
         self._batch: list[bytes] = []  # responses that have not been sent yet
         self._noticed = False  # something has come, and will be looked at in this turn
-        # What has been decoded ahead and not served, and how far it was used.
-        self._decoded: tuple[bytes, int] | None = None
-        self._objection: HttpError | None = None  # to what has been decoded ahead
+        self._ready: HttpRequest | None = None  # its head has been decoded, and it is not served
+        self._objection: HttpError | None = None  # to what would have been one
+        self._behind = False  # there is more than what is ready
         self._kept = False  # the batch will be flushed
         self._processing = False
         self._discarding = False  # nobody wants the rest of the request's body
@@ -142,38 +143,64 @@ class HttpConnection:
         inbox = connection.loop.inbox
         if inbox is None:
             self.receive()
-        elif not self._noticed:
+        elif self._noticed:
+            self._behind = True  # what was noticed before is still there after an interrupt
+        else:
             self._noticed = True
             inbox.append(self)
-        elif self._decoded is not None:  # an interrupt came before that was served
-            data, position = self._decoded
-            self._decoded = (data + buffer.retrieve_all(), position)
 
     def decode(self) -> None:
-        """Decode the head of what has come, if it begins with one.  `receive` serves it."""
+        """Decode the head of what has come, if it begins with one.  `serve` follows."""
         decoder = self._decoder
-        if self._request is not None or decoder.fed or self._decoded is not None or self._closing:
+        if self._request is not None or decoder.fed or self._ready is not None or self._closing:
             return
-        data = self.connection.input.retrieve_all()
+        connection = self.connection
+        data = connection.input.retrieve_all()
         if not data:
             return  # the end of the stream has come as well
-        position = 0
         try:
             position = decoder.decode_head(data, 0)
         except HttpError as error:
             self._objection = error
-        self._decoded = (data, position)
+            return
+        self._ready = request = decoder.request
+        if request is not None:
+            request.connection = connection
+            decoder.request = None
+        if position < len(data):
+            self._behind = True
+            self._put_back(data, position)
+        elif decoder.body_expected:
+            self._behind = True
+
+    def serve(self) -> None:
+        """Serve what was decoded, and decode and serve what stands behind it.  `flush` follows."""
+        request = self._ready
+        if request is None or self._behind or self.connection.state is _DISCONNECTED:
+            self._serve_all()
+            return
+        self._ready = None
+        self._noticed = False
+        self._processing = True
+        try:
+            self._serve(request)
+        finally:
+            self._processing = False
+        if self._upgraded:
+            self._hand_on()
 
     def receive(self) -> None:
         """Serve what has come, as far as it can be served now."""
-        self._noticed = False
+        self._serve_all()
+        if self._batch or self._recorder is not None:
+            self._keep()
+
+    def _serve_all(self) -> None:
+        self._noticed = self._behind = False
         connection = self.connection
         buffer = connection.input
         decoder = self._decoder
-        decoded = self._decoded
-        objection: HttpError | None = None
         if self._request is not None or self._closing or connection.state is _DISCONNECTED:
-            self._decoded = None
             if self._closing:
                 if not self._upgraded:  # else it is another protocol's
                     buffer.retrieve_all()
@@ -184,40 +211,39 @@ class HttpConnection:
                 if len(buffer) >= self._limits.pipeline_size:
                     connection.pause_reading()  # the client is far ahead of its response
                 return
-        if decoded is not None:
-            self._decoded = None
-            data, position = decoded
-            head_had_begun = 0
-            request = decoder.request
-            more = request is not None or len(data) > decoder.fed
-            if self._objection is not None:
-                objection, self._objection = self._objection, None
-        else:
-            data = buffer.retrieve_all()
-            position = 0
-            head_had_begun = decoder.fed
-            request = None
-            more = True
+        request, self._ready = self._ready, None
+        objection, self._objection = self._objection, None
+        data = buffer.retrieve_all()
         size = len(data)
+        position = 0
+        head_had_begun = decoder.fed
+        if size == head_had_begun and request is None and objection is None:
+            buffer.append(data)  # nothing has come since the head was looked at
+            return
+        some_served = request is not None
         self._processing = True
         try:
             if objection is not None:
                 raise objection
-            while more:
+            while True:
                 if request is not None:
-                    request.connection = connection
                     if decoder.body_expected:
                         self._await_body(request, size - position)
                     else:
                         self._serve(request)
                 if self._closing or position >= size:
                     break
-                if position and connection.queued > _HIGH_WATER:
+                if some_served and connection.queued > _HIGH_WATER:
                     break  # the client asks more than it takes; see handle_low_water
+                some_served = True
+                if len(self._batch) >= _MANY:
+                    self._send_batch()
                 if self._request is None:
                     position = decoder.decode_head(data, position)
                     request = decoder.request
-                    more = request is not None
+                    if request is None:
+                        break
+                    request.connection = connection
                 elif decoder.body_expected:
                     piece, position = decoder.decode_body(data, position)
                     self._take_body(piece)
@@ -229,18 +255,24 @@ class HttpConnection:
         finally:
             self._processing = False
         decoder.request = None  # or an idle connection would keep what it was last asked
-        if self._batch or self._recorder is not None:
-            self._keep()
         if self._upgraded:
             buffer.append(data[position:])
             self._hand_on()
         elif position < size and not self._closing:
-            buffer.append(data[position:] if position else data)
-            if decoder.fed and not (head_had_begun and position == 0):
-                self._since = connection.loop.now
-                self._deadline.at(self._since + self._limits.header_timeout)
+            if head_had_begun and not position:
+                buffer.append(data)
+            else:
+                self._put_back(data, position)
         if self._peer_done and self._request is None and not self._closing:
             self._end_with_peer()
+
+    def _put_back(self, data: bytes, position: int) -> None:
+        """Leave in the buffer what was not used, which may be the beginning of a head."""
+        connection = self.connection
+        connection.input.append(data[position:] if position else data)
+        if self._decoder.fed:
+            self._since = connection.loop.now
+            self._deadline.at(self._since + self._limits.header_timeout)
 
     def _await_body(self, request: HttpRequest, here: int) -> None:
         """The head has come, and ``here`` bytes of what follows it."""
@@ -339,7 +371,7 @@ class HttpConnection:
                 and (status == 200 or status not in NO_CONTENT)
             ):
                 # What nearly every response is; `finish` would come to the same.
-                keep_alive = request.keep_alive and not self._draining
+                keep_alive = request.fields.keep_alive and not self._draining
                 self._batch.append(
                     self._encoder.encode(
                         status,
@@ -355,7 +387,7 @@ class HttpConnection:
                     self._recorder.end(response, len(body))
                 if not keep_alive:
                     self._close_gracefully()
-                elif len(body) > _LARGE or len(self._batch) >= _MANY:
+                elif len(body) > _LARGE:
                     self._send_batch()
                 return
         except Exception:
@@ -889,7 +921,6 @@ def _no_request() -> HttpRequest:
     request.line = RequestLine("-", "-", "HTTP/1.1")
     request.fields = FieldBlock(b"\r\n", [], keep_alive=False, ordinary=True)
     request.path = "-"
-    request.keep_alive = False
     return request
 
 

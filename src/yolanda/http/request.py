@@ -43,7 +43,7 @@ class FieldBlock:
     same share this object, as far as they were kept; so what was found out once holds for all.
     """
 
-    __slots__ = ("_says_forwarded", "keep_alive", "lines", "ordinary", "pairs", "raw")
+    __slots__ = ("forwarded", "keep_alive", "lines", "ordinary", "pairs", "raw")
 
     def __init__(self, raw: bytes, lines: list[bytes], keep_alive: bool, ordinary: bool) -> None:
         self.raw = raw
@@ -51,19 +51,19 @@ class FieldBlock:
         self.lines = lines
         """Its lines but for the empty one, without their ends."""
         self.keep_alive = keep_alive
-        """Whether they leave a connection of HTTP/1.1 open."""
+        """Whether the connection stays open after a request that has them."""
         self.ordinary = ordinary
         """Whether no body follows them, and no other protocol is offered in them."""
-        self._says_forwarded: bool | None = None
+        self.forwarded: bool | None = None
+        """What `says_forwarded` has found; None if nobody has asked."""
         self.pairs: list[tuple[bytes, bytes]] | None = None
         """Name, in lower case, and value of each, if somebody has taken the lines apart."""
 
-    @property
     def says_forwarded(self) -> bool:
         """Whether a proxy may have said in them for whom it asks; see `TrustedProxies`."""
-        if self._says_forwarded is None:
-            self._says_forwarded = b"forwarded" in self.raw.lower()
-        return self._says_forwarded
+        if self.forwarded is None:
+            self.forwarded = b"forwarded" in self.raw.lower()
+        return self.forwarded
 
 
 class HttpRequest:
@@ -83,8 +83,6 @@ class HttpRequest:
     refused before it was understood, of which an observer is told (see `HttpServer`)."""
     fields: FieldBlock
     """All of the head but its first line."""
-    keep_alive: bool
-    """Whether the client wants to use the connection again."""
     connection: TcpConnection
     """The connection on which it came."""
 
@@ -135,6 +133,11 @@ class HttpRequest:
     def version(self) -> str:
         """``"HTTP/1.1"`` or ``"HTTP/1.0"``."""
         return self.line.version
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to use the connection again."""
+        return self.fields.keep_alive
 
     @property
     def raw_path(self) -> str:

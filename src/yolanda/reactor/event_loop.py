@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import get_ident
 from types import FrameType, TracebackType
@@ -23,6 +23,7 @@ log = logging.getLogger("yolanda.reactor")
 
 _NEVER = 1e9  # seconds
 _LONGEST_WAIT = 86400.0  # seconds; a wait of some weeks overflows epoll_wait's milliseconds
+_TOGETHER = 64  # workers that are enough to make a stride worth while
 _LAST_ROUNDS = 3  # in which queued callbacks are called after a stop
 _COURSE_BITS = {READ: 2, WRITE: 4, READ | WRITE: 6}  # EVENT_READ and EVENT_WRITE in its trace
 _Job = tuple[Callable[..., object], tuple[object, ...]]
@@ -50,24 +51,27 @@ class LoopStatistics:
     """Timers that are waiting."""
 
 
-class Receiver(Protocol):
-    """Who works on what has come when all that is ready has been read; see `EventLoop.inbox`."""
-
-    def decode(self) -> None:
-        """Find out what it means.  All do so before one does anything else."""
-
-    def receive(self) -> None:
-        """Do what is to be done about it."""
-
-    def fail(self, error: Exception) -> None:
-        """One of the two has raised ``error``, which was logged."""
-
-
 class Sender(Protocol):
     """Who sends what was made when all of that is done; see `EventLoop.outbox`."""
 
     def flush(self) -> None:
-        """Do so."""
+        """Do so, if there is something."""
+
+
+class Worker(Sender, Protocol):
+    """Who works on what has come when all that is ready has been read; see `EventLoop.inbox`.
+
+    The three methods are called in this order, each for several workers before the next.
+    """
+
+    def decode(self) -> None:
+        """Find out what it means."""
+
+    def serve(self) -> None:
+        """Do what is to be done about it."""
+
+    def fail(self, error: Exception) -> None:
+        """One of the two has raised ``error``, which was logged."""
 
 
 class EventLoop:
@@ -110,8 +114,8 @@ class EventLoop:
         self._asleep = True  # a job must be announced by a byte: the loop waits, or is not running
         self._turn_number = 0
         self._running = False
-        self._unread: list[Receiver] = []
-        self.inbox: list[Receiver] | None = None
+        self._unread: list[Worker] = []
+        self.inbox: list[Worker] | None = None
         """While events are handled: those who have read something that is to be worked on when all
         have been handled; else None, and who reads goes on at once.  In the owner's thread."""
         self.outbox: list[Sender] | None = None
@@ -445,7 +449,7 @@ class EventLoop:
 
         self.inbox = None
         if self._unread:
-            self._receive()
+            self._work()
         if self.outbox:
             self.flush()  # before a job can close what they have something for
         busy = bool(ready)
@@ -462,25 +466,28 @@ class EventLoop:
             if spent > self._longest_turn:
                 self._longest_turn = spent
 
-    def _receive(self) -> None:
-        unread = self._unread
-        for receiver in unread:
-            try:
-                receiver.decode()
-            except Exception as error:
-                self._report(repr(receiver), error, receiver.fail)
-        done = 0
-        try:
-            for receiver in unread:
-                done += 1
+    def _work(self) -> None:
+        """Make the strides that follow the reading, for so many at once that none waits long."""
+        while self._unread:
+            some = self._unread[:_TOGETHER]
+            for worker in some:
                 try:
-                    receiver.receive()
+                    worker.decode()
                 except Exception as error:
-                    self._report(repr(receiver), error, receiver.fail)
-        finally:  # after an interrupt the rest is for the next turn
-            del unread[:done]
+                    self._report(repr(worker), error, worker.fail)
+            done = 0
+            try:
+                for worker in some:
+                    done += 1
+                    try:
+                        worker.serve()
+                    except Exception as error:
+                        self._report(repr(worker), error, worker.fail)
+            finally:  # after an interrupt the rest is for the next turn
+                del self._unread[:done]
+                self._flush(some[:done])
 
-    def _flush(self, outbox: list[Sender]) -> None:
+    def _flush(self, outbox: Sequence[Sender]) -> None:
         for sender in outbox:
             try:
                 sender.flush()

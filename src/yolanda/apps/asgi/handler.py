@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from yolanda.apps.asgi.coroutine_runner import CoroutineRunner
-from yolanda.apps.asgi.http import COMPLETE, HttpExchange
+from yolanda.apps.asgi.http import COMPLETE, START, HttpExchange
 from yolanda.apps.asgi.interface import AsgiApplication, coroutine_function
 from yolanda.apps.asgi.scope import ScopeMaker
 from yolanda.http.connection import HttpHandler
@@ -58,6 +58,7 @@ class AsgiHandler:
             if request.body_coming or request.body:
                 exchange.expect_body()
         exchange.known = self._fields
+        exchange.stage = START  # as the class says; found faster, see `HttpConnection`
         application = self._application  # in CPython 3.11 a call by a local name costs less
         make_scope = self._make_scope
         try:

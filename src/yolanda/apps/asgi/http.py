@@ -22,7 +22,9 @@ COMPLETE = "nothing more"
 """The stage of an exchange whose application has sent all of its response."""
 
 # The other stages: what the application has to send next.  Of these words its errors are made.
-_START = "http.response.start"
+START = "http.response.start"
+"""The stage of an exchange whose application has sent nothing."""
+
 _BODY = "http.response.body"
 _MORE_BODY = "more of http.response.body"
 _BODY_AND_TRAILERS = "http.response.body, then http.response.trailers"
@@ -45,7 +47,7 @@ class HttpExchange(HttpResponse, Exchange):
     """Where its fields are found again; to be set before the application is called."""
 
     # The class's until something else is so: most exchanges are over before much happens.
-    stage = _START
+    stage = START
     """How far it is: `COMPLETE`, or a word for what has to be sent next."""
     _trailers = b""
     _peer_done = False  # the client sends no more, and may be gone
@@ -112,7 +114,7 @@ class HttpExchange(HttpResponse, Exchange):
         """
         stage = self.stage
         kind = message["type"]
-        if stage is _START and kind == "http.response.start":
+        if stage is START and kind == "http.response.start":
             status = message["status"]
             if status not in _STATUSES:
                 raise ValueError(f"the status of a response is from 200 to 599, not {status!r}")

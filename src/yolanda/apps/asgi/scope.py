@@ -86,7 +86,7 @@ class ScopeMaker:
         scope["client"], scope["server"], by_proxy = ends
         state = self._state
         scope["state"] = state.copy() if state else {}
-        if by_proxy and fields.says_forwarded:
+        if by_proxy and fields.forwarded is not False and fields.says_forwarded():
             self._correct(scope, request)
         return scope
 

@@ -88,7 +88,7 @@ class EnvironmentMaker:
         environment["SERVER_NAME"] = ends.server_name
         environment["SERVER_PORT"] = ends.server_port
         environment.update(self._variables[request.fields.raw])
-        if ends.proxy is not None and request.fields.says_forwarded:
+        if ends.proxy is not None and request.fields.says_forwarded():
             self._correct(environment, request, ends.proxy)
         return environment
 
