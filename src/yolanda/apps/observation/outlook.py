@@ -14,6 +14,7 @@ from yolanda.apps.observation.metrics import PATH, MetricsPage, WorkerFigures, c
 from yolanda.apps.processes.handle import WorkerHandle
 from yolanda.http.connection import HttpHandler
 from yolanda.http.exchange_recorder import ExchangeObserver
+from yolanda.http.limits import HttpLimits
 from yolanda.http.request import HttpRequest
 from yolanda.http.response import HttpResponse
 from yolanda.http.server import HttpServer
@@ -21,6 +22,9 @@ from yolanda.reactor.event_loop import EventLoop
 from yolanda.transport.shared_load import ProcessLoad
 
 log = logging.getLogger("yolanda.apps")
+
+_LAST_QUESTIONS = 0.2  # seconds in which one may come on a connection that is there, at the end
+_LAST_ANSWERS = 1.0  # seconds in which they leave
 
 
 class Outlook:
@@ -151,12 +155,15 @@ class Observation:
             self._access_log.reopen()
 
     def close(self) -> None:
-        """The end is there."""
-        if self._figures is not None:
-            self._figures.close()
+        """The end is there.  Who has just asked how the process goes is still told."""
         if self._server is not None:
+            self._server.stop(_LAST_ANSWERS)
+            while self._server.connections:
+                self._loop.run_once()
             self._server.close()
             self._loop.run_once(0)  # for the last hooks of its connections
+        if self._figures is not None:
+            self._figures.close()
         if self._access_log is not None:
             self._access_log.close()
         if self._board is not None:
@@ -189,7 +196,8 @@ class Observation:
                 response.status = 404
 
         address = Address(fd=os.dup(listener.socket.fileno()))
-        server = HttpServer(address, on_request, loop=self._loop)
+        limits = HttpLimits(drain_grace=_LAST_QUESTIONS)
+        server = HttpServer(address, on_request, loop=self._loop, limits=limits)
         server.leave_queue = self._handle is not None
         server.start()
         return server

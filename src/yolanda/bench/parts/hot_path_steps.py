@@ -28,6 +28,7 @@ from yolanda.bench.servers.pages import PAGE
 from yolanda.http import HttpLimits, HttpRequest, HttpResponse, HttpServer
 from yolanda.http.codec import Parser, RequestDecoder, ResponseEncoder, SharedParsers
 from yolanda.http.connection import HttpConnection, HttpContext
+from yolanda.reactor.event_loop import Worker
 
 CONNECTIONS = 64  # that are ready in one turn
 REPEATS = 256  # of a step, in one measurement
@@ -117,6 +118,17 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
         connection = MuteConnection(loop, near)
         HttpConnection(connection, HttpContext(on_request, limits, False, shared, encoder))
         buffer = connection.input = RepeatedBuffer(request)
+        inbox: list[Worker] = []
+
+        def receive() -> None:
+            loop.inbox = inbox  # as in a turn
+            connection.on_message(connection, buffer)
+            loop.inbox = None
+            for worker in inbox:
+                worker.decode()
+                worker.serve()
+                worker.flush()
+            inbox.clear()
 
         def hand() -> None:
             response = HttpResponse()
@@ -137,7 +149,7 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
                 "llhttp": lambda: parser.feed(request),
                 "handler": hand,
                 "encode": lambda: encoder.encode(200, "text/html", True, PAGE, loop.now),
-                "message": lambda: connection.on_message(connection, buffer),
+                "message": receive,
             },
             seconds,
         )
