@@ -86,7 +86,7 @@ class RepeatedBuffer(Buffer):
 
     def retrieve_all(self) -> bytes:
         """Return it."""
-        return self.peek()
+        return bytes(self._data)
 
 
 def medians(steps: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
@@ -116,18 +116,16 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
     near, far = socket.socketpair()
     with near, far:
         connection = MuteConnection(loop, near)
-        HttpConnection(connection, HttpContext(on_request, limits, False, shared, encoder))
+        context = HttpContext(on_request, limits, False, shared, encoder)
+        protocol = HttpConnection(connection, context)
         buffer = connection.input = RepeatedBuffer(request)
         inbox: list[Worker] = []
 
-        def receive() -> None:
-            loop.inbox = inbox  # as in a turn
-            connection.on_message(connection, buffer)
-            loop.inbox = None
-            for worker in inbox:
-                worker.decode()
-                worker.serve()
-                worker.flush()
+        def work() -> None:
+            protocol.on_message(connection, buffer)
+            protocol.decode()
+            protocol.serve()
+            protocol.flush()
             inbox.clear()
 
         def hand() -> None:
@@ -141,6 +139,7 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
         decoder.decode_head(request, 0)
         assert decoder.request is not None
         decoded = decoder.request
+        loop.inbox = inbox  # as in a turn
         taken = medians(
             {
                 "nothing": lambda: None,
@@ -149,10 +148,11 @@ def without_sockets(request: bytes, seconds: float, loop: EventLoop) -> dict[str
                 "llhttp": lambda: parser.feed(request),
                 "handler": hand,
                 "encode": lambda: encoder.encode(200, "text/html", True, PAGE, loop.now),
-                "message": receive,
+                "message": work,
             },
             seconds,
         )
+        loop.inbox = None
         return {name: value - taken["nothing"] for name, value in taken.items()}
 
 
