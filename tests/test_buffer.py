@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -586,3 +586,22 @@ def test_a_stream_comes_through_whole(steps: list[tuple[int, float]]) -> None:
             pass
         received += buffer.retrieve_all()
         assert received == sent
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("put", [Buffer.append, Buffer.prepend])
+def test_nothing_leaves_an_empty_buffer_empty(
+    put: Callable[[Buffer, BytesLike], None], kind: type[BytesLike]
+) -> None:
+    for buffer in (Buffer(), Buffer(b"x"), Buffer()):
+        buffer.append(bytearray(b"y"))  # gives it storage of its own
+        buffer.skip(len(buffer))
+        for _ in range(2):
+            put(buffer, kind(b""))
+            assert not buffer
+            assert len(buffer) == 0
+    buffer = Buffer()
+    put(buffer, kind(b""))
+    assert not buffer
+    buffer.append(b"next")
+    assert buffer.retrieve_all() == b"next"

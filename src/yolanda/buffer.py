@@ -119,6 +119,8 @@ class Buffer:
     def prepend(self, data: BytesLike) -> None:
         """Put ``data`` before all that is readable, as a header whose length came last."""
         size = data.nbytes if isinstance(data, memoryview) else len(data)
+        if not size:
+            return
         if isinstance(self._data, bytes) or self._read < size:
             readable = self._write - self._read
             front = size + _PREPEND_ROOM
