@@ -131,7 +131,8 @@ def test_sees_the_kernels_table(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         connection = stage.connect(port)
-        states = sorted(row.state for row in stage.sockets(port))
+        # Who had the port before may have left something behind.
+        states = sorted(r.state for r in stage.sockets(port) if r.state != "TIME_WAIT")
         assert states == ["ESTABLISHED", "ESTABLISHED", "LISTEN"]
         connection.close()
 
